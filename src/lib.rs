@@ -15,6 +15,8 @@
 pub mod expose;
 pub mod relabel;
 pub mod parse;
+pub mod pool;
+pub mod telemetry;
 pub mod model;
 
 /// Shared with the tests of the whole.
