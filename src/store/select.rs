@@ -1,0 +1,210 @@
+//! Which series a set of `match[]` selects.
+//!
+//! A selector that only names metrics or clusters is answered by whole blocks. Any other looks at labels, and the
+//! verdict on a series is kept ([`Memo`]): a federate job sends the same selectors every few seconds, so from the
+//! second time on only series that appeared since are looked at.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+
+use crate::model::labels::METRIC_NAME;
+use crate::model::matcher::Matcher;
+use crate::parse::{self, Entry, Format, Step};
+
+use super::snapshot::{Family, Line};
+
+/// At most this many selections keep their verdicts; the one unused for longest goes first.
+const MEMOS_MAX: usize = 32;
+
+/// A union of selectors.
+#[derive(Debug)]
+pub struct Selection {
+    sets: Vec<Vec<Matcher>>,
+    /// The selectors as canonical text: what equal selections have in common.
+    key: Arc<str>,
+}
+
+/// What a selection takes of one family of one cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Nothing.
+    None,
+    /// The whole block.
+    Whole,
+    /// Some lines.
+    Lines,
+}
+
+impl Selection {
+    /// The union of `sets`, each a conjunction of matchers. `key` must be the same text for the same sets only.
+    pub fn new(sets: Vec<Vec<Matcher>>, key: String) -> Self {
+        Self {
+            sets,
+            key: key.into(),
+        }
+    }
+
+    /// The canonical text.
+    pub fn key(&self) -> &Arc<str> {
+        &self.key
+    }
+
+    /// What is selected of a family. `cluster` is (label, value) where every series of the block carries just that.
+    pub fn part_of(&self, family: &str, cluster: Option<(&str, &str)>) -> Part {
+        let mut part = Part::None;
+        for set in &self.sets {
+            match set_part(set, family, cluster) {
+                Part::Whole => return Part::Whole,
+                Part::Lines => part = Part::Lines,
+                Part::None => {}
+            }
+        }
+        part
+    }
+
+    /// Whether a finished line is selected.
+    fn takes(&self, line: &[u8]) -> bool {
+        let Ok(Step::Entry {
+            entry: Entry::Sample(sample),
+            ..
+        }) = parse::next(Format::Text, line, true)
+        else {
+            return false;
+        };
+        let value_of = |name: &str| {
+            if name == METRIC_NAME {
+                return &*sample.name;
+            }
+            sample
+                .labels
+                .iter()
+                .find(|label| label.name == name)
+                .map_or("", |label| &*label.value)
+        };
+        self.sets.iter().any(|set| {
+            set.iter()
+                .all(|matcher| matcher.matches(value_of(matcher.name())))
+        })
+    }
+}
+
+fn set_part(set: &[Matcher], family: &str, cluster: Option<(&str, &str)>) -> Part {
+    let mut part = Part::Whole;
+    for matcher in set {
+        let known = match (matcher.name(), cluster) {
+            (METRIC_NAME, _) => Some(family),
+            (name, Some((label, value))) if name == label => Some(value),
+            _ => None,
+        };
+        match known {
+            Some(value) if !matcher.matches(value) => return Part::None,
+            Some(_) => {}
+            None => part = Part::Lines,
+        }
+    }
+    part
+}
+
+/// Verdicts on the series of one cluster, by slot.
+#[derive(Clone, Debug, Default)]
+pub struct Memo {
+    verdicts: Vec<Verdict>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Verdict {
+    /// Round in which the series judged took the slot; 0: nobody was judged.
+    born: u32,
+    taken: bool,
+}
+
+impl Memo {
+    fn get(&self, line: &Line) -> Option<bool> {
+        let verdict = self.verdicts.get(line.slot as usize)?;
+        (verdict.born == line.born).then_some(verdict.taken)
+    }
+
+    fn set(&mut self, line: &Line, taken: bool) {
+        let at = line.slot as usize;
+        if at >= self.verdicts.len() {
+            self.verdicts.resize(at + 1, Verdict::default());
+        }
+        self.verdicts[at] = Verdict {
+            born: line.born,
+            taken,
+        };
+    }
+
+    /// Copies the selected lines of a family to `out`; returns how many series had to be judged anew.
+    pub fn copy_lines(
+        memo: &mut Arc<Self>,
+        selection: &Selection,
+        family: &Family,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let text = family.block.text();
+        let (mut judged, mut run) = (0, 0..0);
+        for (line, place) in family.lines.iter(text.len()) {
+            let taken = memo.get(line).unwrap_or_else(|| {
+                judged += 1;
+                let taken = selection.takes(&text[place.clone()]);
+                Arc::make_mut(memo).set(line, taken);
+                taken
+            });
+            if !taken {
+                continue;
+            }
+            if run.end != place.start {
+                out.extend_from_slice(&text[run]);
+                run = place.start..place.start;
+            }
+            run.end = place.end;
+        }
+        out.extend_from_slice(&text[run]);
+        judged
+    }
+}
+
+/// The memos of the selections that were asked for of late.
+#[derive(Debug, Default)]
+pub struct Memos {
+    by_selection: DashMap<Arc<str>, Remembered>,
+    clock: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    used: u64,
+    /// By position of the cluster in the store.
+    clusters: Vec<Arc<Memo>>,
+}
+
+impl Memos {
+    /// The verdicts known for a selection; empty ones for a new selection.
+    pub fn take(&self, selection: &Selection, clusters: usize) -> Vec<Arc<Memo>> {
+        let known = self
+            .by_selection
+            .get(selection.key())
+            .map(|found| found.clusters.clone());
+        known
+            .filter(|memos| memos.len() == clusters)
+            .unwrap_or_else(|| vec![Arc::default(); clusters])
+    }
+
+    /// Keeps verdicts for the next time.
+    pub fn put(&self, selection: &Selection, clusters: Vec<Arc<Memo>>) {
+        let used = self.clock.fetch_add(1, Ordering::Relaxed);
+        self.by_selection
+            .insert(selection.key().clone(), Remembered { used, clusters });
+        if self.by_selection.len() > MEMOS_MAX {
+            let oldest = self
+                .by_selection
+                .iter()
+                .min_by_key(|entry| entry.used)
+                .map(|entry| entry.key().clone());
+            oldest.map(|key| self.by_selection.remove(&key));
+        }
+    }
+}
