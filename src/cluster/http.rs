@@ -1,0 +1,478 @@
+//! Requests to one cluster: addresses, headers, credentials, one deadline over everything.
+//!
+//! Bodies are read chunk by chunk and never by reqwest's own gzip, which stops at the first member and hides the size
+//! on the wire.
+
+use std::error::Error as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    LOCATION,
+};
+use http::header::{HeaderMap, HeaderName, HeaderValue as Value, TRANSFER_ENCODING};
+use reqwest::{Certificate, Client as Http, RequestBuilder, Response, Url, redirect};
+use secrecy::ExposeSecret;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Auth, BodyHead, Compression, FetchError, HeaderValue, Settings, chain};
+use crate::parse::Format;
+
+/// Names the Tributaries whose data an answer holds, so that a loop is seen: their instance ids, separated by commas.
+pub const VIA: &str = "tributary-via";
+
+/// URLs longer than this are split: servers and proxies commonly refuse request lines over 8 KiB.
+const URL_BYTES_MAX: usize = 8000;
+
+/// Redirects followed in one request.
+const REDIRECTS_MAX: usize = 5;
+
+/// Of an error page, this much is kept for the message.
+const ERROR_BODY_MAX: usize = 200;
+
+/// What rustls' errors say, one of these at least: the last three when the other side speaks no TLS, or another one.
+const TLS_WORDS: [&str; 7] = [
+    "certificate",
+    "tls",
+    "TLS",
+    "handshake",
+    "corrupt message",
+    "fatal alert",
+    "peer is incompatible",
+];
+
+/// A client for one cluster. Keeps its connection between requests.
+#[derive(Debug)]
+pub struct Client {
+    settings: Settings,
+    http: Http,
+    /// One URL per request of a round.
+    urls: Vec<Url>,
+    /// What the last answer said of its way.
+    via: ArcSwap<Vec<String>>,
+}
+
+/// An answer whose body is still to come.
+#[derive(Debug)]
+pub struct Answer {
+    /// What its headers say.
+    pub head: BodyHead,
+    response: Response,
+}
+
+impl Client {
+    /// A client; nothing is sent yet.
+    pub fn new(settings: Settings) -> Result<Self, FetchError> {
+        let urls = urls(&settings)?;
+        let http = connection(&settings)?;
+        Ok(Self {
+            settings,
+            http,
+            urls,
+            via: ArcSwap::default(),
+        })
+    }
+
+    /// What the client was made from.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Ids of the Tributaries whose data the last answer held, of whatever status it was.
+    pub fn via(&self) -> Arc<Vec<String>> {
+        self.via.load_full()
+    }
+
+    /// How many requests a round needs: more than one where the selectors do not fit into one URL.
+    pub fn requests(&self) -> usize {
+        self.urls.len()
+    }
+
+    /// Forgets the connections, so that the next request resolves the host anew.
+    pub fn reconnect(&mut self) -> Result<(), FetchError> {
+        self.http = connection(&self.settings)?;
+        Ok(())
+    }
+
+    /// Sends request `number` of a round; the answer is checked up to its headers. `own_id` is this process' id.
+    pub async fn federate(
+        &self,
+        number: usize,
+        own_id: &str,
+        deadline: Instant,
+    ) -> Result<Answer, FetchError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, Value::from_static(self.settings.accept()));
+        headers.insert(ACCEPT_ENCODING, Value::from_static(self.accept_encoding()));
+        headers.insert(
+            "x-prometheus-scrape-timeout-seconds",
+            seconds(self.settings.timeout),
+        );
+        let response = self
+            .send(self.urls[number].clone(), headers, deadline)
+            .await?;
+        let via = Arc::new(via_of(response.headers()));
+        self.via.store(via.clone());
+        if via.iter().any(|id| id == own_id) {
+            return Err(FetchError::Loop(self.settings.url.clone()));
+        }
+        let response = self.check_status(response, deadline).await?;
+        let head = body_head(response.headers())?;
+        Ok(Answer { head, response })
+    }
+
+    /// Asks one path of the query API; the whole body, which may have `bytes_max` bytes.
+    pub async fn get(
+        &self,
+        path: &str,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, FetchError> {
+        let url = parse_url(&format!("{}{path}", self.settings.url))?;
+        let headers = HeaderMap::from_iter([(ACCEPT, Value::from_static("application/json"))]);
+        let response = self.send(url, headers, deadline).await?;
+        let mut response = self.check_status(response, deadline).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = self.within(deadline, response.chunk()).await? {
+            if body.len() + chunk.len() > bytes_max {
+                return Err(FetchError::TooLarge {
+                    kind: "decoded",
+                    limit: bytes_max as u64,
+                    key: "body_size_limit",
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The next piece of a body, as it comes from the wire.
+    pub async fn chunk(
+        &self,
+        answer: &mut Answer,
+        deadline: Instant,
+    ) -> Result<Option<Bytes>, FetchError> {
+        self.within(deadline, answer.response.chunk()).await
+    }
+
+    async fn send(
+        &self,
+        url: Url,
+        mut headers: HeaderMap,
+        deadline: Instant,
+    ) -> Result<Response, FetchError> {
+        headers.extend(self.configured_headers()?);
+        let mut request = self.http.get(url).headers(headers);
+        if let Some(auth) = &self.settings.auth {
+            request = authorize(request, auth)?;
+        }
+        self.within(deadline, request.send()).await
+    }
+
+    async fn within<T>(
+        &self,
+        deadline: Instant,
+        step: impl Future<Output = Result<T, reqwest::Error>>,
+    ) -> Result<T, FetchError> {
+        match timeout_at(deadline, step).await {
+            Ok(result) => result.map_err(|error| explain(&error, self.settings.timeout)),
+            Err(_) => Err(FetchError::Timeout(self.settings.timeout)),
+        }
+    }
+
+    fn configured_headers(&self) -> Result<HeaderMap, FetchError> {
+        let mut headers = HeaderMap::new();
+        for (name, values) in &self.settings.headers {
+            let name = HeaderName::try_from(name)
+                .map_err(|error| unusable(&format!("header {name}"), &error))?;
+            for value in values {
+                let value = match value {
+                    HeaderValue::Plain(value) => Value::try_from(value),
+                    HeaderValue::File(file) => Value::try_from(file.read()?.expose_secret()),
+                };
+                headers.append(
+                    &name,
+                    value.map_err(|error| unusable(&format!("header {name}"), &error))?,
+                );
+            }
+        }
+        Ok(headers)
+    }
+
+    fn accept_encoding(&self) -> &'static str {
+        let near = || {
+            let host = self.urls[0].host_str().unwrap_or_default();
+            host == "localhost" || host.starts_with("127.") || host == "[::1]"
+        };
+        match self.settings.compression {
+            Compression::Gzip => "gzip",
+            Compression::Identity => "identity",
+            Compression::Auto => {
+                if near() {
+                    "identity"
+                } else {
+                    "gzip"
+                }
+            }
+        }
+    }
+
+    async fn check_status(
+        &self,
+        mut response: Response,
+        deadline: Instant,
+    ) -> Result<Response, FetchError> {
+        let status = response.status();
+        if status == http::StatusCode::OK {
+            return Ok(response);
+        }
+        if status.is_redirection() {
+            let location = response
+                .headers()
+                .get(LOCATION)
+                .map(|value| String::from_utf8_lossy(value.as_bytes()));
+            return Err(FetchError::Redirect {
+                location: location.unwrap_or_default().into_owned(),
+                remedy: self.redirect_remedy(),
+            });
+        }
+        let page = self
+            .within(deadline, response.chunk())
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let body = String::from_utf8_lossy(&page[..page.len().min(ERROR_BODY_MAX)])
+            .trim()
+            .to_owned();
+        Err(FetchError::Status {
+            status: status.as_u16(),
+            body,
+        })
+    }
+}
+
+impl Client {
+    fn redirect_remedy(&self) -> &'static str {
+        if self.settings.follow_redirects {
+            "redirects are followed within one server only"
+        } else {
+            "or set follow_redirects: true"
+        }
+    }
+}
+
+/// The URLs of one round: as many selectors in each as fit.
+fn urls(settings: &Settings) -> Result<Vec<Url>, FetchError> {
+    let base = parse_url(&format!("{}{}", settings.url, settings.metrics_path))?;
+    let mut urls = vec![base.clone()];
+    for selector in &settings.matches {
+        let last = urls.last_mut().expect("there is one at least");
+        let before = last.clone();
+        last.query_pairs_mut().append_pair("match[]", selector);
+        if last.as_str().len() > URL_BYTES_MAX && before.query().is_some() {
+            *last = before;
+            let mut next = base.clone();
+            next.query_pairs_mut().append_pair("match[]", selector);
+            urls.push(next);
+        }
+    }
+    Ok(urls)
+}
+
+fn parse_url(url: &str) -> Result<Url, FetchError> {
+    Url::parse(url).map_err(|error| unusable(&format!("url {url}"), &error))
+}
+
+fn connection(settings: &Settings) -> Result<Http, FetchError> {
+    let redirects = if settings.follow_redirects {
+        same_server()
+    } else {
+        redirect::Policy::none()
+    };
+    let mut builder = Http::builder()
+        .user_agent(concat!("Tributary/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirects)
+        .http1_only()
+        .no_proxy()
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(1)
+        .referer(false);
+    if let Some(path) = &settings.ca_file {
+        let pem = std::fs::read(path).map_err(|source| file_error("ca_file", path, source))?;
+        let what = || format!("ca_file {}", path.display());
+        let certificates =
+            Certificate::from_pem_bundle(&pem).map_err(|error| unusable(&what(), &error))?;
+        if certificates.is_empty() {
+            return Err(FetchError::Unusable {
+                what: what(),
+                why: "it holds no certificate".into(),
+            });
+        }
+        builder = builder.tls_certs_only(certificates);
+    }
+    builder
+        .build()
+        .map_err(|error| unusable("the connection's settings", &error))
+}
+
+/// Redirects within one server only, so of the same host and port: credentials and headers go to nobody else.
+fn same_server() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let next = attempt.url();
+        let same = attempt
+            .previous()
+            .last()
+            .is_some_and(|before| before.origin() == next.origin());
+        if same && attempt.previous().len() <= REDIRECTS_MAX {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    })
+}
+
+/// Adds the credentials to a request, read from their files now.
+fn authorize(request: RequestBuilder, auth: &Auth) -> Result<RequestBuilder, FetchError> {
+    match auth {
+        Auth::Header {
+            scheme,
+            credentials_file,
+        } => {
+            let text = format!("{scheme} {}", credentials_file.read()?.expose_secret());
+            let mut value =
+                Value::try_from(text).map_err(|error| unusable("the credentials", &error))?;
+            value.set_sensitive(true);
+            Ok(request.header(AUTHORIZATION, value))
+        }
+        Auth::Basic {
+            username,
+            password_file,
+        } => Ok(request.basic_auth(username, Some(password_file.read()?.expose_secret()))),
+    }
+}
+
+fn file_error(what: &'static str, path: &Path, source: std::io::Error) -> FetchError {
+    FetchError::File {
+        what,
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+fn unusable(what: &str, error: &dyn std::error::Error) -> FetchError {
+    FetchError::Unusable {
+        what: what.to_owned(),
+        why: chain(error),
+    }
+}
+
+/// Sorts reqwest's errors into ours. The URL is left out: the cluster's name says enough.
+fn explain(error: &reqwest::Error, timeout: Duration) -> FetchError {
+    let cause = error.source().map_or_else(|| error.to_string(), chain);
+    if error.is_timeout() {
+        FetchError::Timeout(timeout)
+    } else if error.is_redirect() {
+        FetchError::Redirect {
+            location: error.url().map(Url::to_string).unwrap_or_default(),
+            remedy: "it cannot be followed",
+        }
+    } else if cause.contains("dns error") {
+        FetchError::Dns(cause)
+    } else if TLS_WORDS.iter().any(|word| cause.contains(word)) {
+        FetchError::Tls(cause)
+    } else if error.is_connect() {
+        FetchError::Connect(cause)
+    } else {
+        FetchError::Cut(cause)
+    }
+}
+
+fn seconds(timeout: Duration) -> Value {
+    Value::try_from(timeout.as_secs_f64().to_string()).expect("digits and a point")
+}
+
+fn via_of(headers: &HeaderMap) -> Vec<String> {
+    let values = headers
+        .get_all(VIA)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(|id| id.trim().to_owned())
+        .collect()
+}
+
+fn body_head(headers: &HeaderMap) -> Result<BodyHead, FetchError> {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &Value| value.to_str().ok())
+    };
+    let format = Format::from_content_type(text(CONTENT_TYPE))
+        .map_err(|e| FetchError::ContentType(e.to_string()))?;
+    let gzip = match text(CONTENT_ENCODING) {
+        None | Some("identity" | "") => false,
+        Some("gzip") => true,
+        Some(other) => {
+            return Err(FetchError::Encoding(format!(
+                "Content-Encoding {other:?} was not asked for"
+            )));
+        }
+    };
+    let framed = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    Ok(BodyHead {
+        format,
+        gzip,
+        framed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_selectors_become_several_requests() {
+        let selector = |number: usize| format!("{{__name__=\"metric_{number:04}\",job=~\"a|b\"}}");
+        let settings = settings((0..300).map(selector).collect());
+        let urls = urls(&settings).unwrap();
+        assert!(urls.len() > 2);
+        assert!(urls.iter().all(|url| url.as_str().len() <= URL_BYTES_MAX));
+        let all: Vec<String> = urls
+            .iter()
+            .flat_map(|url| {
+                url.query_pairs()
+                    .map(|(_, value)| value.into_owned())
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(all, (0..300).map(selector).collect::<Vec<_>>());
+        assert_eq!(
+            super::urls(&super::tests::settings(vec!["x".repeat(9000)]))
+                .unwrap()
+                .len(),
+            1,
+            "one that cannot be cut"
+        );
+    }
+
+    fn settings(matches: Vec<String>) -> Settings {
+        Settings {
+            name: "c".into(),
+            url: "http://h:1/base".into(),
+            metrics_path: "/federate".into(),
+            matches,
+            ca_file: None,
+            auth: None,
+            headers: Vec::new(),
+            follow_redirects: false,
+            compression: Compression::Auto,
+            timeout: Duration::from_secs(1),
+        }
+    }
+}
