@@ -1,0 +1,498 @@
+//! The loop of one cluster: once an interval, ask it, run a round over its answer, publish the snapshot.
+//!
+//! In: a [`Client`], settings, the store's slot. Out: snapshots in the store, the
+//! [`Status`] that `/api/v1/clusters` and `/metrics` show, and a log line when a cluster fails or comes back.
+
+pub mod buffers;
+mod cache;
+mod interner;
+pub mod learn;
+pub mod limits;
+pub mod metrics;
+mod publish;
+pub mod report;
+pub mod round;
+pub mod rules;
+mod sink;
+pub mod status;
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use self::buffers::Buffers;
+pub use self::cache::Cache;
+use self::learn::Learned;
+use self::metrics::ScrapeMetrics;
+use self::report::{Report, RoundError};
+use self::round::{End, Round};
+use self::rules::Rules;
+use self::sink::RoundSink;
+use self::status::{Phases, Status, Success, Wire};
+use crate::cluster::decode::{Decoder, Limits};
+use crate::cluster::http::{Answer, Client};
+use crate::cluster::{self, FetchError};
+use crate::model::metadata::Metadata;
+use crate::pool::{Lost, Pool};
+use crate::store::snapshot::Snapshot;
+use crate::store::{Slot, Store};
+use crate::telemetry::process::Memory;
+
+/// Under this much of an interval a round that begins late is not counted as late.
+const LATE_SHARE: f64 = 0.1;
+
+/// The first round comes within this share of an interval, so that a start does not take a whole one.
+const FIRST_SHARE: f64 = 0.1;
+
+/// Decoded bytes from one look at the memory in use to the next.
+const LOOK_EVERY: u64 = 8 << 20;
+
+/// What the loop of a cluster needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Time from one round to the next.
+    pub interval: Duration,
+    /// Time for a whole round.
+    pub timeout: Duration,
+    /// Rules without what the server says of itself.
+    pub rules: Arc<Rules>,
+    /// Whether the server's own external labels are asked for, and how often.
+    pub learn: learn::Settings,
+    /// Caps on a body.
+    pub limits: Limits,
+    /// This process, for the detection of loops.
+    pub instance_id: Arc<str>,
+}
+
+/// What all loops share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Where snapshots go.
+    pub store: Arc<Store>,
+    /// For slices of work over 200 µs.
+    pub pool: Pool,
+    /// Text buffers.
+    pub buffers: Buffers,
+    /// How much memory there is.
+    pub memory: Memory,
+    /// Counters.
+    pub metrics: Arc<ScrapeMetrics>,
+}
+
+/// Why a round failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScrapeError {
+    /// The cluster could not be asked.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// Its answer could not be used.
+    #[error(transparent)]
+    Round(#[from] RoundError),
+    /// There is no room for it.
+    #[error(
+        "{used} bytes of memory in use, {limit} allowed: raise --memory.limit, or select less with match"
+    )]
+    Memory {
+        /// Resident bytes.
+        used: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The work on it was lost.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+impl ScrapeError {
+    /// The class of the error, as it stands in metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Fetch(error) => error.reason(),
+            Self::Round(error) => error.reason(),
+            Self::Memory { .. } => "memory",
+            Self::Lost(_) => "internal",
+        }
+    }
+}
+
+/// All that a cluster's loop is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How to reach the cluster.
+    pub client: cluster::Settings,
+    /// How to read its answers.
+    pub settings: Settings,
+    /// What all loops share.
+    pub shared: Shared,
+    /// Where its snapshots go.
+    pub slot: Arc<Slot>,
+    /// Where it shows what its rounds were like.
+    pub status: Arc<Status>,
+    /// What it says of itself, written by [`learn::teach`].
+    pub learned: Arc<Learned>,
+}
+
+/// Runs a cluster's loop until `stop`. A loop that breaks, which is a bug, costs a round and begins anew.
+pub async fn keep_running(plan: Plan, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let broke = match Scraper::new(plan.clone()) {
+            Ok(scraper) => match tokio::spawn(scraper.run(stop.clone())).await {
+                Ok(()) => return,
+                Err(broke) => broke.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        error!(
+            cluster = plan.slot.name(),
+            broke, "The scrape loop broke; it begins anew."
+        );
+        plan.slot.fail(Instant::now());
+        plan.status.fail("internal", broke, Duration::ZERO);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(plan.settings.interval) => {}
+        }
+    }
+}
+
+/// One cluster's loop.
+#[derive(Debug)]
+struct Scraper {
+    client: Client,
+    settings: Settings,
+    shared: Shared,
+    slot: Arc<Slot>,
+    status: Arc<Status>,
+    learned: Arc<Learned>,
+    rules: Arc<Rules>,
+    /// Taken while a round is under way; a round that is lost leaves none, and the next begins anew.
+    cache: Option<Box<Cache>>,
+}
+
+/// What a successful round brings.
+struct Done {
+    snapshot: Snapshot,
+    report: Report,
+    wire: Wire,
+    phases: Phases,
+}
+
+/// A body under way: wire, decoder, round.
+type Body = Box<Decoder<RoundSink>>;
+
+impl Scraper {
+    fn new(plan: Plan) -> Result<Self, FetchError> {
+        let Plan {
+            client,
+            settings,
+            shared,
+            slot,
+            status,
+            learned,
+        } = plan;
+        let client = Client::new(client)?;
+        let rules = settings.rules.clone();
+        Ok(Self {
+            client,
+            settings,
+            shared,
+            slot,
+            status,
+            learned,
+            rules,
+            cache: None,
+        })
+    }
+
+    /// A first round soon, then one an interval at an offset that the cluster's name decides, until `stop`.
+    async fn run(mut self, stop: CancellationToken) {
+        let (offset, interval) = (self.offset(), self.settings.interval);
+        let mut next = Instant::now() + offset;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = self.first_round(next - offset.mul_f64(1.0 - FIRST_SHARE)) => {}
+        }
+        while next <= Instant::now() {
+            next += interval;
+        }
+        let mut ticks = interval_at(next, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            let due = tokio::select! {
+                () = stop.cancelled() => return,
+                due = ticks.tick() => due,
+            };
+            let late = Instant::now().saturating_duration_since(due);
+            if late > self.settings.interval.mul_f64(LATE_SHARE) {
+                self.shared.metrics.late(self.slot.name());
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.round() => {}
+            }
+        }
+    }
+
+    /// The first round waits a moment for the server's external labels: without them it would name series otherwise.
+    async fn first_round(&mut self, due: Instant) {
+        sleep_until(due).await;
+        if self.settings.learn.enabled {
+            let patience = Instant::now() + self.settings.timeout / 4;
+            // Who does not answer in time is asked again later.
+            let _ = timeout_at(patience, self.learned.asked()).await;
+        }
+        self.round().await;
+    }
+
+    /// Spreads the clusters over the interval, the same way at every start.
+    fn offset(&self) -> Duration {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(self.slot.name());
+        self.settings
+            .interval
+            .mul_f64((hash >> 11) as f64 / (1u64 << 53) as f64)
+    }
+
+    async fn round(&mut self) {
+        let start = Instant::now();
+        let result = self.scrape(start).await;
+        let others = |id: &&String| **id != *self.settings.instance_id;
+        let via = self.client.via();
+        self.status
+            .set_via(via.iter().filter(others).cloned().collect());
+        match result {
+            Ok(done) => self.succeed(done, start),
+            Err(error) => self.fail(&error, start),
+        }
+    }
+
+    fn succeed(&mut self, done: Done, start: Instant) {
+        let Done {
+            snapshot,
+            report,
+            wire,
+            mut phases,
+        } = done;
+        let name = self.slot.name();
+        let before = Instant::now();
+        let newest_ms = snapshot.newest_ms;
+        self.shared.store.publish(&self.slot, snapshot, before);
+        phases.publish += before.elapsed();
+        if let Some(error) = &report.first_bad_line
+            && self.status.is_news("bad_line")
+        {
+            let families = report.quarantined.join(", ");
+            warn!(cluster = name, %error, families, "Cannot read a line; its family is left out.");
+        }
+        if self.status.recovers() {
+            info!(cluster = name, series = report.kept, "The cluster answers.");
+        }
+        debug!(
+            cluster = name,
+            series = report.kept,
+            added = report.added,
+            removed = report.removed,
+            "Round."
+        );
+        let success = Success {
+            at: SystemTime::now(),
+            report,
+            wire,
+            phases,
+            newest_ms,
+        };
+        self.shared
+            .metrics
+            .succeeded(name, &success, start.elapsed(), self.status.last_reason());
+        self.status.succeed(success, start.elapsed());
+    }
+
+    fn fail(&mut self, error: &ScrapeError, start: Instant) {
+        let name = self.slot.name();
+        self.slot.fail(Instant::now());
+        if self.status.is_news(error.reason()) {
+            warn!(cluster = name, %error, "Scrape failed.");
+        }
+        self.shared.metrics.failed(
+            name,
+            error.reason(),
+            start.elapsed(),
+            self.status.last_reason(),
+        );
+        self.status
+            .fail(error.reason(), error.to_string(), start.elapsed());
+        if let Err(error) = self.client.reconnect() {
+            debug!(cluster = name, %error, "Cannot renew the connection.");
+        }
+    }
+
+    /// The rules with the external labels known by now.
+    fn current_rules(&mut self) -> Arc<Rules> {
+        if let Some(rules) = self.learned.rules(&self.settings.rules, &self.rules) {
+            self.rules = Arc::new(rules);
+        }
+        self.rules.clone()
+    }
+
+    async fn scrape(&mut self, start: Instant) -> Result<Done, ScrapeError> {
+        let deadline = start + self.settings.timeout;
+        let rules = self.current_rules();
+        let mut phases = Phases::default();
+        let mut wire = Wire::default();
+        let mut round: Option<Round> = None;
+        for request in 0..self.client.requests() {
+            let before = Instant::now();
+            let answer = self
+                .client
+                .federate(request, &self.settings.instance_id, deadline)
+                .await;
+            phases.wait += before.elapsed();
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => return Err(self.give_up(round, error.into())),
+            };
+            let under_way = match round.take() {
+                Some(mut round) => {
+                    round.next_body(answer.head.format);
+                    round
+                }
+                None => self.start_round(&rules, &answer),
+            };
+            round = Some(
+                self.read(under_way, answer, deadline, &mut phases, &mut wire)
+                    .await?,
+            );
+        }
+        let before = Instant::now();
+        let round = round.expect("a client has one request at least");
+        let metadata = self.learned.metadata();
+        let (cache, result) = self.finish(round, metadata).await?;
+        self.cache = Some(cache);
+        phases.publish += before.elapsed();
+        let (snapshot, report) = result?;
+        Ok(Done {
+            snapshot,
+            report,
+            wire,
+            phases,
+        })
+    }
+
+    fn start_round(&mut self, rules: &Arc<Rules>, answer: &Answer) -> Round {
+        let cache = self.cache.take().unwrap_or_default();
+        Round::start(
+            cache,
+            rules.clone(),
+            answer.head.format,
+            now_ms(),
+            &self.shared.buffers,
+        )
+    }
+
+    /// Keeps the cache of a round that cannot go on.
+    fn give_up(&mut self, round: Option<Round>, error: ScrapeError) -> ScrapeError {
+        if let Some(round) = round {
+            self.cache = Some(round.abandon());
+        }
+        error
+    }
+
+    /// Reads one body into the round, slice by slice.
+    async fn read(
+        &mut self,
+        round: Round,
+        mut answer: Answer,
+        deadline: Instant,
+        phases: &mut Phases,
+        wire: &mut Wire,
+    ) -> Result<Round, ScrapeError> {
+        let end = if answer.head.framed {
+            End::Framed
+        } else {
+            End::Closed
+        };
+        let sink = RoundSink::new(round);
+        let mut body: Body = Box::new(Decoder::new(sink, answer.head.gzip, self.settings.limits));
+        let mut looked = 0;
+        let result = loop {
+            let before = Instant::now();
+            let chunk = self.client.chunk(&mut answer, deadline).await;
+            let arrived = Instant::now();
+            phases.read += arrived - before;
+            let step = match chunk {
+                Err(error) => break Err(error.into()),
+                Ok(None) => break Self::end(&mut body, end),
+                Ok(Some(chunk)) if body.is_slow() || body.sink().round().is_cold() => {
+                    let slice = move || (body.push(&chunk), body);
+                    let (result, returned) = self.shared.pool.run(slice).await?;
+                    body = returned;
+                    result
+                }
+                Ok(Some(chunk)) => body.push(&chunk),
+            };
+            phases.parse += arrived.elapsed();
+            if let Some(error) = self.out_of_memory(body.bytes().1, &mut looked) {
+                break Err(error);
+            }
+            if let Err(error) = step {
+                break Err(body
+                    .sink()
+                    .take_error()
+                    .map_or_else(|| error.into(), ScrapeError::Round));
+            }
+        };
+        let (compressed, decoded) = body.bytes();
+        wire.add(compressed, decoded);
+        let round = body.sink().take_round();
+        match result {
+            Ok(()) => Ok(round),
+            Err(error) => Err(self.give_up(Some(round), error)),
+        }
+    }
+
+    /// Looks at the memory in use every [`LOOK_EVERY`] bytes.
+    fn out_of_memory(&self, decoded: u64, looked: &mut u64) -> Option<ScrapeError> {
+        if decoded < *looked {
+            return None;
+        }
+        *looked = decoded + LOOK_EVERY;
+        let (used, limit) = self.shared.memory.exceeded()?;
+        Some(ScrapeError::Memory { used, limit })
+    }
+
+    fn end(body: &mut Body, end: End) -> Result<(), ScrapeError> {
+        if let Err(error) = body.finish() {
+            return Err(body
+                .sink()
+                .take_error()
+                .map_or_else(|| error.into(), ScrapeError::Round));
+        }
+        body.sink().round().end_body(end)?;
+        Ok(())
+    }
+
+    /// Finishes a round: at once when little is new, else in the pool.
+    async fn finish(&self, round: Round, metadata: Arc<Metadata>) -> Result<Finished, ScrapeError> {
+        if round.is_cold() {
+            return Ok(self
+                .shared
+                .pool
+                .run(move || round.finish(&metadata))
+                .await?);
+        }
+        Ok(round.finish(&metadata))
+    }
+}
+
+type Finished = (Box<Cache>, Result<(Snapshot, Report), RoundError>);
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,595 @@
+//! What a cluster's rounds remember of each other: every series by the bytes it came in, its fate, its place.
+//!
+//! A series' labels are not stored again: they are the front of its line in the text that was published last, and
+//! the input line shares that front up to the first label that the rules change. Only what differs behind it is kept
+//! beside it, interned, since it is the same few endings for nearly all lines (`,prometheus_replica="…"}` in,
+//! `,cluster="…"}` out).
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::interner::Interner;
+use super::report::Dropped;
+use super::rules::{Rules, Stamped};
+use crate::expose::text::{write_label, write_series};
+use crate::model::labels::METRIC_NAME;
+use crate::model::metadata::{Metadata, MetricKind};
+use crate::parse::{self, Entry, Format, Sample, Step};
+use crate::store::snapshot::Line;
+
+/// The memory of one cluster.
+#[derive(Debug)]
+pub struct Cache {
+    /// Text of the last round.
+    pub(super) text: Bytes,
+    /// The series of the last body, in its order.
+    pub(super) order: Vec<u32>,
+    /// Room for the next order.
+    pub(super) spare: Vec<u32>,
+    /// By slot.
+    pub(super) series: Vec<Series>,
+    /// Number of the round under way, from 1, never used twice.
+    pub(super) round: u32,
+    /// Slots that were taken in the round under way.
+    pub(super) added: Vec<u32>,
+    /// By name number: names that are or were families.
+    pub(super) families: Vec<FamilyState>,
+    rules: Option<Arc<Rules>>,
+    free: Vec<u32>,
+    /// Slots emptied in the round under way; free when it is over, since its tables may still name them.
+    vacated: Vec<u32>,
+    /// Slots by input bytes, and by output labels.
+    keys: HashTable<u32>,
+    outputs: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    endings: Interner,
+    names: Interner,
+    /// Series seen in the round under way, and series that stand in another's shadow.
+    seen: usize,
+    shadows: usize,
+    /// Front of the line of the series entered last, not yet written.
+    fresh: Vec<u8>,
+}
+
+/// One line that a cluster sends.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    key_hash: u64,
+    output_hash: u64,
+    /// Where the series' line begins in the text, and how many bytes of it the input line begins with.
+    start: u32,
+    shared: u32,
+    /// What follows those bytes up to the end of the labels: in the input, in the output.
+    ending_in: u32,
+    ending_out: u32,
+    /// Numbers of the metric name in the output and in the input.
+    pub(super) family: u32,
+    pub(super) name: u32,
+    /// Place in the order of the last body.
+    position: u32,
+    /// Rounds: when the series came, was seen last, was written last.
+    pub(super) born: u32,
+    pub(super) seen: u32,
+    pub(super) written: u32,
+    pub(super) fate: Fate,
+}
+
+/// What becomes of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is written.
+    Kept,
+    /// The rules drop it, whatever its value.
+    Dropped(Dropped),
+    /// It becomes the same series as an earlier line.
+    Shadow {
+        /// The slot of the series that has the output labels.
+        of: u32,
+    },
+    /// The slot is empty.
+    Vacant,
+}
+
+/// What is known of a metric name.
+#[derive(Debug)]
+pub(super) struct FamilyState {
+    pub(super) name: Arc<str>,
+    pub(super) utf8: bool,
+    /// The metadata that `description` was made from.
+    pub(super) described_by: Weak<Metadata>,
+    pub(super) description: Description,
+}
+
+/// What metadata says of a name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Description {
+    pub(super) kind: MetricKind,
+    pub(super) base: Option<Arc<str>>,
+    pub(super) help: Arc<str>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        let mut endings = Interner::default();
+        let vacant = endings.acquire(b"\n");
+        debug_assert_eq!(vacant, VACANT_ENDING);
+        Self {
+            text: Bytes::new(),
+            order: Vec::new(),
+            spare: Vec::new(),
+            series: Vec::new(),
+            round: 0,
+            added: Vec::new(),
+            families: Vec::new(),
+            rules: None,
+            free: Vec::new(),
+            vacated: Vec::new(),
+            keys: HashTable::new(),
+            outputs: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            endings,
+            names: Interner::default(),
+            seen: 0,
+            shadows: 0,
+            fresh: Vec::new(),
+        }
+    }
+}
+
+/// The ending of empty slots: no line begins with it, so none is taken for theirs.
+const VACANT_ENDING: u32 = 0;
+
+/// Reading and writing lines.
+impl Cache {
+    /// Begins a round. Other rules than before make everything new.
+    pub(super) fn begin(&mut self, rules: &Arc<Rules>) {
+        if !self
+            .rules
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, rules))
+        {
+            *self = Self {
+                round: self.round,
+                rules: Some(rules.clone()),
+                ..Self::default()
+            };
+        }
+        self.round += 1;
+        self.added.clear();
+        self.seen = 0;
+    }
+
+    /// Series remembered, the dropped ones too.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// True before the first round and after one without series.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Input bytes of a series of an earlier round, in two pieces.
+    #[inline]
+    pub(super) fn key_before(&self, slot: u32) -> (&[u8], &[u8]) {
+        let series = &self.series[slot as usize];
+        let start = series.start as usize;
+        (
+            &self.text[start..start + series.shared as usize],
+            self.endings.get(series.ending_in),
+        )
+    }
+
+    /// Appends the labels of a series.
+    #[inline]
+    pub(super) fn write_labels(&mut self, slot: u32, out: &mut Vec<u8>) {
+        let series = &mut self.series[slot as usize];
+        if series.born == self.round {
+            series.start = u32::try_from(out.len()).expect("checked by the caller");
+            out.extend_from_slice(&self.fresh);
+        } else {
+            let start = series.start as usize;
+            out.extend_from_slice(&self.text[start..start + series.shared as usize]);
+        }
+        out.extend_from_slice(self.endings.get(series.ending_out));
+    }
+
+    /// Notes that a series has its place in the round.
+    #[inline]
+    pub(super) fn see(&mut self, slot: u32) {
+        let series = &mut self.series[slot as usize];
+        if series.seen != self.round {
+            series.seen = self.round;
+            self.seen += 1;
+        }
+    }
+
+    /// Takes that back.
+    pub(super) fn unsee(&mut self, slot: u32) {
+        self.series[slot as usize].seen = 0;
+        self.seen -= 1;
+    }
+
+    /// Where the line behind a series is expected; `otherwise` for a series that had no place yet.
+    pub(super) fn position_behind(&self, slot: u32, otherwise: usize) -> usize {
+        let series = &self.series[slot as usize];
+        if series.born == self.round {
+            otherwise
+        } else {
+            series.position as usize + 1
+        }
+    }
+
+    /// The metric name of a number.
+    pub(super) fn name_of(&self, name: u32) -> &str {
+        &self.families[name as usize].name
+    }
+
+    /// The number of a metric name that some series has.
+    pub(super) fn known_name(&self, name: &str) -> Option<u32> {
+        self.names.find(name.as_bytes())
+    }
+
+    /// Front of a series' line, in the text written so far or in that of the round before.
+    fn front<'a>(&'a self, series: &Series, out: &'a [u8]) -> &'a [u8] {
+        let text = if series.born == self.round {
+            out
+        } else {
+            &self.text
+        };
+        &text[series.start as usize..][..series.shared as usize]
+    }
+}
+
+/// Finding and entering series.
+impl Cache {
+    /// Hash of input bytes.
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// The series that comes as `key`.
+    pub(super) fn find(&self, hash: u64, key: &[u8], out: &[u8]) -> Option<u32> {
+        let is_same = |&slot: &u32| {
+            let series = &self.series[slot as usize];
+            let rest = key.strip_prefix(self.front(series, out));
+            rest.is_some_and(|rest| rest == self.endings.get(series.ending_in))
+        };
+        self.keys.find(hash, is_same).copied()
+    }
+
+    /// Hash of output labels.
+    pub(super) fn identity(&self, stamped: &Stamped) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for (name, value) in stamped.labels.iter() {
+            (name, value).hash(&mut hasher);
+        }
+        stamped.blank_instance.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The series that leaves with these labels.
+    pub(super) fn find_output(&self, hash: u64, stamped: &Stamped, out: &[u8]) -> Option<u32> {
+        self.outputs
+            .find(hash, |&slot| self.leaves_as(slot, stamped, out))
+            .copied()
+    }
+
+    fn leaves_as(&self, slot: u32, stamped: &Stamped, out: &[u8]) -> bool {
+        let series = &self.series[slot as usize];
+        let line = [
+            self.front(series, out),
+            self.endings.get(series.ending_out),
+            b" 0\n",
+        ]
+        .concat();
+        let Ok(Step::Entry {
+            entry: Entry::Sample(sample),
+            ..
+        }) = parse::next(Format::Text, &line, true)
+        else {
+            return false;
+        };
+        let written = sample.labels.iter().filter(|label| !label.value.is_empty());
+        let blank = sample
+            .labels
+            .iter()
+            .any(|label| label.name == INSTANCE && label.value.is_empty());
+        stamped.labels.name() == Some(&*sample.name)
+            && blank == stamped.blank_instance
+            && written.clone().count() + 1 == stamped.labels.len()
+            && written
+                .clone()
+                .all(|label| stamped.labels.get(&label.name) == Some(&*label.value))
+    }
+
+    /// Enters a series that is written next.
+    pub(super) fn enter(
+        &mut self,
+        sample: &Sample<'_>,
+        hash: u64,
+        output_hash: u64,
+        stamped: &Stamped,
+    ) -> u32 {
+        let shared = shared_front(sample, stamped);
+        self.fresh.clear();
+        self.fresh.extend_from_slice(&sample.key[..shared.len]);
+        let family = stamped.labels.name().unwrap_or_default();
+        let unusual = !crate::model::labels::is_legacy_metric_name(family)
+            || stamped
+                .labels
+                .iter()
+                .any(|(name, _)| !crate::model::labels::is_legacy_label_name(name));
+        let ending = ending_of(&shared, family, stamped);
+        let ending_out = self.endings.acquire(&ending);
+        let family = self.acquire_name(family);
+        self.families[family as usize].utf8 |= unusual;
+        let place = Place {
+            shared: shared.len,
+            ending_out,
+            family,
+            output_hash,
+        };
+        let slot = self.insert(sample, hash, Fate::Kept, &place);
+        let Self {
+            outputs, series, ..
+        } = self;
+        outputs.insert_unique(output_hash, slot, |&slot| series[slot as usize].output_hash);
+        slot
+    }
+
+    /// Enters a series that is not written, now and when it comes again.
+    pub(super) fn enter_unwritten(&mut self, sample: &Sample<'_>, hash: u64, fate: Fate) -> u32 {
+        let ending_out = self.endings.acquire(b"");
+        let family = self.acquire_name(&sample.name);
+        let slot = self.insert(
+            sample,
+            hash,
+            fate,
+            &Place {
+                shared: 0,
+                ending_out,
+                family,
+                output_hash: 0,
+            },
+        );
+        self.shadows += usize::from(matches!(fate, Fate::Shadow { .. }));
+        self.see(slot);
+        slot
+    }
+
+    fn insert(&mut self, sample: &Sample<'_>, key_hash: u64, fate: Fate, place: &Place) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.series.push(Series::VACANT);
+            u32::try_from(self.series.len() - 1).expect("a body has fewer than 2^32 lines")
+        });
+        self.series[slot as usize] = Series {
+            key_hash,
+            output_hash: place.output_hash,
+            start: 0,
+            shared: u32::try_from(place.shared).expect("lines are shorter than 4 GiB"),
+            ending_in: self.endings.acquire(&sample.key[place.shared..]),
+            ending_out: place.ending_out,
+            family: place.family,
+            name: self.acquire_name(&sample.name),
+            position: 0,
+            born: self.round,
+            fate,
+            ..Series::VACANT
+        };
+        let Self { keys, series, .. } = self;
+        keys.insert_unique(key_hash, slot, |&slot| series[slot as usize].key_hash);
+        self.added.push(slot);
+        slot
+    }
+
+    fn acquire_name(&mut self, name: &str) -> u32 {
+        let id = self.names.acquire(name.as_bytes());
+        let at = id as usize;
+        if at >= self.families.len() {
+            self.families.push(FamilyState::new(name));
+        } else if *self.families[at].name != *name {
+            self.families[at] = FamilyState::new(name);
+        }
+        id
+    }
+
+    /// Empties a slot in the middle of a round.
+    pub(super) fn vacate(&mut self, slot: u32) {
+        let series = std::mem::replace(&mut self.series[slot as usize], Series::VACANT);
+        if let Ok(entry) = self
+            .keys
+            .find_entry(series.key_hash, |&other| other == slot)
+        {
+            entry.remove();
+        }
+        match series.fate {
+            Fate::Kept => {
+                if let Ok(entry) = self
+                    .outputs
+                    .find_entry(series.output_hash, |&other| other == slot)
+                {
+                    entry.remove();
+                }
+            }
+            Fate::Shadow { .. } => self.shadows -= 1,
+            Fate::Dropped(_) | Fate::Vacant => {}
+        }
+        self.seen -= usize::from(series.seen == self.round);
+        self.endings.release(series.ending_in);
+        self.endings.release(series.ending_out);
+        self.names.release(series.family);
+        self.names.release(series.name);
+        self.vacated.push(slot);
+    }
+}
+
+/// Ending a round.
+impl Cache {
+    /// Makes the round the one that the next is matched with; returns how many known series did not come.
+    pub(super) fn commit(&mut self, mut order: Vec<u32>, text: Bytes, lines: &[Line]) -> u64 {
+        for line in lines {
+            self.series[line.slot as usize].start = line.start;
+        }
+        self.text = text;
+        let removed = self.evict();
+        if removed > 0 || !self.vacated.is_empty() || self.shadows > 0 {
+            order.retain(|&slot| self.series[slot as usize].fate != Fate::Vacant);
+        }
+        if order != self.order {
+            for (position, &slot) in (0u32..).zip(&order) {
+                self.series[slot as usize].position = position;
+            }
+            std::mem::swap(&mut self.order, &mut order);
+        }
+        order.clear();
+        self.spare = order;
+        self.free.append(&mut self.vacated);
+        removed
+    }
+
+    /// Forgets the series that have no place in the round, and those in the shadow of one.
+    fn evict(&mut self) -> u64 {
+        let mut removed = 0;
+        if self.seen == self.keys.len() && self.shadows == 0 {
+            return removed;
+        }
+        let round = self.round;
+        for slot in 0..u32::try_from(self.series.len()).expect("slots are u32") {
+            let series = &self.series[slot as usize];
+            if series.fate != Fate::Vacant && series.seen != round {
+                removed += u64::from(series.born != round);
+                self.vacate(slot);
+            }
+        }
+        self.vacate_lost_shadows();
+        removed
+    }
+
+    /// Undoes what the round under way entered.
+    pub(super) fn roll_back(&mut self) {
+        for slot in std::mem::take(&mut self.added) {
+            if self.series[slot as usize].fate != Fate::Vacant {
+                self.vacate(slot);
+            }
+        }
+        self.vacate_lost_shadows();
+        self.free.append(&mut self.vacated);
+    }
+
+    /// Empties the shadows of series that have gone, before another series takes their slot.
+    fn vacate_lost_shadows(&mut self) {
+        if self.shadows == 0 {
+            return;
+        }
+        for slot in 0..u32::try_from(self.series.len()).expect("slots are u32") {
+            if let Fate::Shadow { of } = self.series[slot as usize].fate
+                && self.series[of as usize].fate != Fate::Kept
+            {
+                self.vacate(slot);
+            }
+        }
+    }
+}
+
+impl Series {
+    const VACANT: Self = Self {
+        key_hash: 0,
+        output_hash: 0,
+        start: 0,
+        shared: 0,
+        ending_in: VACANT_ENDING,
+        ending_out: VACANT_ENDING,
+        family: 0,
+        name: 0,
+        position: 0,
+        born: 0,
+        seen: 0,
+        written: 0,
+        fate: Fate::Vacant,
+    };
+}
+
+impl FamilyState {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            utf8: false,
+            described_by: Weak::new(),
+            description: Description::default(),
+        }
+    }
+}
+
+/// Where a series' text is.
+struct Place {
+    shared: usize,
+    ending_out: u32,
+    family: u32,
+    output_hash: u64,
+}
+
+/// The front that a line has in common with the line written for it.
+struct Shared {
+    /// Bytes of the input line.
+    len: usize,
+    /// Labels in those bytes: the first so many of the sample's.
+    labels: Vec<String>,
+}
+
+/// How much of the input line can be the front of the output line: the bare name and the labels up to the first that
+/// the rules change or that is not written as we write it.
+fn shared_front(sample: &Sample<'_>, stamped: &Stamped) -> Shared {
+    let mut shared = Shared {
+        len: 0,
+        labels: Vec::new(),
+    };
+    if sample.name_end == 0 || stamped.labels.name() != Some(&*sample.name) {
+        return shared;
+    }
+    shared.len = sample.name_end;
+    for label in &sample.labels {
+        let kept = match stamped.labels.get(&label.name) {
+            Some(value) => value == label.value,
+            None => label.name == INSTANCE && stamped.blank_instance && label.value.is_empty(),
+        };
+        if !kept || !label.plain {
+            break;
+        }
+        shared.len = label.end;
+        shared.labels.push(label.name.clone().into_owned());
+    }
+    shared
+}
+
+/// What is written behind the shared front: the other labels and the closing brace.
+fn ending_of(shared: &Shared, family: &str, stamped: &Stamped) -> Vec<u8> {
+    let blank = stamped.blank_instance.then_some((INSTANCE, ""));
+    let labels = stamped
+        .labels
+        .iter()
+        .filter(|(name, _)| *name != METRIC_NAME)
+        .chain(blank);
+    let others = labels.filter(|(name, _)| !shared.labels.iter().any(|known| known == name));
+    let mut ending = Vec::new();
+    if shared.len == 0 {
+        write_series(&mut ending, family, others);
+        return ending;
+    }
+    let mut open = !shared.labels.is_empty();
+    for (name, value) in others {
+        ending.push(if open { b',' } else { b'{' });
+        write_label(&mut ending, name, value);
+        open = true;
+    }
+    if open {
+        ending.push(b'}');
+    }
+    ending
+}
+
+/// The label that every series on `/federate` has, if only empty, so that the scraper adds none of its own.
+pub(super) const INSTANCE: &str = "instance";

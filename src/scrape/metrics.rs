@@ -1,0 +1,230 @@
+//! Counters of the scrape loops.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::report::Dropped;
+use super::status::Success;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCluster {
+    cluster: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WithReason {
+    cluster: Arc<str>,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPhase {
+    cluster: Arc<str>,
+    phase: &'static str,
+}
+
+type Seconds = Counter<f64, AtomicU64>;
+type SecondsGauge = Gauge<f64, AtomicU64>;
+
+/// All counters, by cluster.
+#[derive(Debug, Default)]
+pub struct ScrapeMetrics {
+    rounds: Family<OfCluster, Counter>,
+    failures: Family<WithReason, Counter>,
+    last_error: Family<WithReason, Gauge>,
+    late: Family<OfCluster, Counter>,
+    phases: Family<OfPhase, Seconds>,
+    duration: Family<OfCluster, SecondsGauge>,
+    wire_bytes: Family<OfCluster, Counter>,
+    decoded_bytes: Family<OfCluster, Counter>,
+    samples: Family<OfCluster, Counter>,
+    dropped: Family<WithReason, Counter>,
+    series: Family<OfCluster, Gauge>,
+    added: Family<OfCluster, Counter>,
+    removed: Family<OfCluster, Counter>,
+    matched: Family<OfCluster, Counter>,
+}
+
+impl ScrapeMetrics {
+    /// Counters at zero, shown by `registry`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let m = Self::default();
+        let r = registry.sub_registry_with_prefix("tributary_cluster");
+        r.register("rounds", "Rounds ended, well or not", m.rounds.clone());
+        r.register(
+            "round_failures",
+            "Rounds that gave no snapshot, by class of error",
+            m.failures.clone(),
+        );
+        r.register(
+            "last_error",
+            "1 for the class of the last round's error, 0 for earlier ones",
+            m.last_error.clone(),
+        );
+        r.register(
+            "rounds_late",
+            "Rounds that began more than a tenth of the interval late",
+            m.late.clone(),
+        );
+        r.register_with_unit(
+            "phase",
+            "Time in the phases of rounds",
+            Unit::Seconds,
+            m.phases.clone(),
+        );
+        r.register_with_unit(
+            "last_round",
+            "Duration of the last round",
+            Unit::Seconds,
+            m.duration.clone(),
+        );
+        r.register_with_unit(
+            "wire",
+            "Body bytes received, as on the wire",
+            Unit::Bytes,
+            m.wire_bytes.clone(),
+        );
+        r.register_with_unit(
+            "decoded",
+            "Body bytes received, decoded",
+            Unit::Bytes,
+            m.decoded_bytes.clone(),
+        );
+        r.register("samples", "Samples that left a round", m.samples.clone());
+        r.register(
+            "samples_dropped",
+            "Samples that entered a round and did not leave it",
+            m.dropped.clone(),
+        );
+        r.register("series", "Series in the last snapshot", m.series.clone());
+        r.register(
+            "series_added",
+            "Series that were not in the round before",
+            m.added.clone(),
+        );
+        r.register(
+            "series_removed",
+            "Series that were in the round before only",
+            m.removed.clone(),
+        );
+        r.register(
+            "lines_matched",
+            "Lines that stood where they stood in the round before",
+            m.matched.clone(),
+        );
+        m
+    }
+
+    /// Makes a cluster's counters visible before its first round.
+    pub fn register(&self, cluster: &str) {
+        let of = of(cluster);
+        self.rounds.get_or_create(&of).inc_by(0);
+        self.late.get_or_create(&of).inc_by(0);
+        self.samples.get_or_create(&of).inc_by(0);
+        for reason in Dropped::ALL {
+            self.dropped
+                .get_or_create(&with_reason(cluster, reason.reason()))
+                .inc_by(0);
+        }
+    }
+
+    pub(super) fn late(&self, cluster: &str) {
+        self.late.get_or_create(&of(cluster)).inc();
+    }
+
+    pub(super) fn failed(
+        &self,
+        cluster: &str,
+        reason: &'static str,
+        duration: Duration,
+        before: Option<&'static str>,
+    ) {
+        self.ended(cluster, duration, before);
+        self.failures
+            .get_or_create(&with_reason(cluster, reason))
+            .inc();
+        self.last_error
+            .get_or_create(&with_reason(cluster, reason))
+            .set(1);
+    }
+
+    pub(super) fn succeeded(
+        &self,
+        cluster: &str,
+        success: &Success,
+        duration: Duration,
+        before: Option<&'static str>,
+    ) {
+        let Success {
+            report,
+            wire,
+            phases,
+            ..
+        } = success;
+        self.ended(cluster, duration, before);
+        let of = of(cluster);
+        let named = [
+            ("wait", phases.wait),
+            ("read", phases.read),
+            ("parse", phases.parse),
+            ("publish", phases.publish),
+        ];
+        for (phase, time) in named {
+            let of = OfPhase {
+                cluster: cluster.into(),
+                phase,
+            };
+            self.phases.get_or_create(&of).inc_by(time.as_secs_f64());
+        }
+        self.wire_bytes.get_or_create(&of).inc_by(wire.compressed);
+        self.decoded_bytes.get_or_create(&of).inc_by(wire.decoded);
+        self.samples.get_or_create(&of).inc_by(report.kept);
+        self.series
+            .get_or_create(&of)
+            .set(i64::try_from(report.kept).unwrap_or(i64::MAX));
+        self.added.get_or_create(&of).inc_by(report.added);
+        self.removed.get_or_create(&of).inc_by(report.removed);
+        self.matched.get_or_create(&of).inc_by(report.matched);
+        for reason in Dropped::ALL {
+            let count = report.dropped(reason);
+            if count > 0 {
+                self.dropped
+                    .get_or_create(&with_reason(cluster, reason.reason()))
+                    .inc_by(count);
+            }
+        }
+    }
+
+    /// `before` is the class of the last error.
+    fn ended(&self, cluster: &str, duration: Duration, before: Option<&'static str>) {
+        self.rounds.get_or_create(&of(cluster)).inc();
+        self.duration
+            .get_or_create(&of(cluster))
+            .set(duration.as_secs_f64());
+        if let Some(reason) = before {
+            self.last_error
+                .get_or_create(&with_reason(cluster, reason))
+                .set(0);
+        }
+    }
+}
+
+fn of(cluster: &str) -> OfCluster {
+    OfCluster {
+        cluster: cluster.into(),
+    }
+}
+
+fn with_reason(cluster: &str, reason: &'static str) -> WithReason {
+    WithReason {
+        cluster: cluster.into(),
+        reason,
+    }
+}

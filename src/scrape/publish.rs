@@ -1,0 +1,186 @@
+//! Turns the text of a round into a [`Snapshot`]: families in the order of their names, described by metadata.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::cache::{Cache, Description};
+use super::round::{Run, Written};
+use crate::expose::Block;
+use crate::model::metadata::{Metadata, MetricKind};
+use crate::store::snapshot::{Family, Line, Lines, Snapshot};
+
+/// Cuts the text into blocks. Returns the snapshot, the whole text, and the table of its lines.
+pub(super) fn snapshot(
+    cache: &mut Cache,
+    written: Written,
+    declared: &Metadata,
+    metadata: &Arc<Metadata>,
+) -> (Snapshot, Bytes, Arc<Vec<Line>>) {
+    let Written {
+        out,
+        lines,
+        mut runs,
+        newest_ms,
+    } = written;
+    let text = out.freeze();
+    let lines = Arc::new(lines);
+    let ends: Vec<usize> = runs
+        .iter()
+        .skip(1)
+        .map(|run| run.first)
+        .chain([lines.len()])
+        .collect();
+    let mut places: Vec<(Run, usize)> = runs.drain(..).zip(ends).collect();
+    places.sort_by(|(a, _), (b, _)| {
+        let name = |run: &Run| &cache.families[run.family as usize].name;
+        name(a).cmp(name(b)).then(a.first.cmp(&b.first))
+    });
+    let whole = Whole { text, lines };
+    let mut snapshot = Snapshot {
+        series: whole.lines.len() as u64,
+        newest_ms,
+        ..Snapshot::default()
+    };
+    for runs in places.chunk_by(|(a, _), (b, _)| a.family == b.family) {
+        let (block, lines) = match runs {
+            [(run, end)] => whole.cut(run.first, *end),
+            _ => whole.gather(runs),
+        };
+        let state = &mut cache.families[runs[0].0.family as usize];
+        if state.described_by.as_ptr() != Arc::as_ptr(metadata) || !declared.is_empty() {
+            state.description = describe(&state.name, declared, metadata);
+            state.described_by = Arc::downgrade(metadata);
+        }
+        let Description { kind, base, help } = state.description.clone();
+        snapshot.utf8 |= state.utf8;
+        snapshot.text_bytes += block.text().len() as u64;
+        snapshot.families.push(Family {
+            name: state.name.clone(),
+            kind,
+            base,
+            help,
+            utf8: state.utf8,
+            block,
+            lines,
+        });
+    }
+    (snapshot, whole.text, whole.lines)
+}
+
+struct Whole {
+    text: Bytes,
+    lines: Arc<Vec<Line>>,
+}
+
+impl Whole {
+    fn offset(&self, line: usize) -> usize {
+        self.lines
+            .get(line)
+            .map_or(self.text.len(), |line| line.start as usize)
+    }
+
+    /// Lines that stand one behind the other: a slice of the text.
+    fn cut(&self, first: usize, end: usize) -> (Block, Lines) {
+        let text = self.text.slice(self.offset(first)..self.offset(end));
+        (Block::new(text), Lines::new(self.lines.clone(), first..end))
+    }
+
+    /// Lines of one family from several places: a copy.
+    fn gather(&self, runs: &[(Run, usize)]) -> (Block, Lines) {
+        let (mut text, mut lines) = (Vec::new(), Vec::new());
+        for (run, end) in runs {
+            for at in run.first..*end {
+                let start =
+                    u32::try_from(text.len()).expect("shorter than the text it is taken from");
+                lines.push(Line {
+                    start,
+                    ..self.lines[at]
+                });
+                text.extend_from_slice(&self.text[self.offset(at)..self.offset(at + 1)]);
+            }
+        }
+        let len = lines.len();
+        (Block::new(text.into()), Lines::new(Arc::new(lines), 0..len))
+    }
+}
+
+/// What the body or else the server says of a metric: by its name, then without `_total`, then as a part of a
+/// histogram or summary.
+fn describe(name: &str, declared: &Metadata, metadata: &Metadata) -> Description {
+    let entry = |name: &str| declared.get(name).or_else(|| metadata.get(name));
+    if let Some(found) = entry(name).or_else(|| name.strip_suffix("_total").and_then(entry)) {
+        let base =
+            matches!(found.kind, MetricKind::Histogram | MetricKind::Summary).then(|| name.into());
+        return Description {
+            kind: found.kind,
+            base,
+            help: found.help.clone(),
+        };
+    }
+    for ending in ["_bucket", "_sum", "_count"] {
+        let Some(base) = name.strip_suffix(ending) else {
+            continue;
+        };
+        let Some(found) = entry(base) else { continue };
+        let is_part = match found.kind {
+            MetricKind::Histogram => true,
+            MetricKind::Summary => ending != "_bucket",
+            _ => false,
+        };
+        if is_part {
+            return Description {
+                kind: found.kind,
+                base: Some(base.into()),
+                help: found.help.clone(),
+            };
+        }
+    }
+    Description::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::metadata::MetadataEntry;
+
+    #[test]
+    fn names_are_described_by_themselves_then_without_their_endings() {
+        let mut metadata = Metadata::default();
+        for (name, kind) in [
+            ("a", MetricKind::Counter),
+            ("b_total", MetricKind::Counter),
+            ("h", MetricKind::Histogram),
+            ("s", MetricKind::Summary),
+            ("g", MetricKind::Gauge),
+        ] {
+            metadata.insert(
+                name,
+                MetadataEntry {
+                    kind,
+                    help: name.into(),
+                    ..MetadataEntry::default()
+                },
+            );
+        }
+        let check = |name: &str, kind: MetricKind, base: Option<&str>, help: &str| {
+            let got = describe(name, &Metadata::default(), &metadata);
+            assert_eq!(
+                (got.kind, got.base.as_deref(), &*got.help),
+                (kind, base, help),
+                "{name}"
+            );
+        };
+        check("a", MetricKind::Counter, None, "a");
+        check("a_total", MetricKind::Counter, None, "a");
+        check("b_total", MetricKind::Counter, None, "b_total");
+        check("b", MetricKind::Unknown, None, "");
+        check("h_bucket", MetricKind::Histogram, Some("h"), "h");
+        check("h_count", MetricKind::Histogram, Some("h"), "h");
+        check("s", MetricKind::Summary, Some("s"), "s");
+        check("s_sum", MetricKind::Summary, Some("s"), "s");
+        check("s_bucket", MetricKind::Unknown, None, "");
+        check("g_count", MetricKind::Unknown, None, "");
+        check("rule:x:sum", MetricKind::Unknown, None, "");
+    }
+}
