@@ -1,0 +1,43 @@
+//! `/metrics` and `/-/ready`.
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use prometheus_client::encoding::text::encode;
+
+use super::body::Body;
+use super::{Served, text};
+
+/// Our own state, as OpenMetrics 1.0.
+pub(super) fn metrics(served: &Served) -> Response<Body> {
+    let mut page = String::new();
+    if encode(&mut page, &served.registry).is_err() {
+        return text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "cannot write the metrics\n",
+        );
+    }
+    let mut response = Response::new(Body::full(page.into()));
+    let content_type =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// Ready once every cluster has answered or failed.
+pub(super) fn ready(served: &Served) -> Response<Body> {
+    if served.store.all_attempted() {
+        return text(StatusCode::OK, "Tributary is Ready.\n");
+    }
+    let waiting: Vec<&str> = served
+        .store
+        .slots()
+        .iter()
+        .filter(|slot| !slot.attempted())
+        .map(|slot| slot.name())
+        .take(10)
+        .collect();
+    text(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("Waiting for the first round of: {}\n", waiting.join(", ")),
+    )
+}
