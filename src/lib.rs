@@ -12,6 +12,8 @@
 //! modules stand in reading order, and a module may use only those that stand below it in this list: the test
 //! `tests/it/order.rs` keeps it so.
 
+pub mod cli;
+pub mod app;
 pub mod demo;
 pub mod config;
 pub mod serve;

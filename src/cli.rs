@@ -1,0 +1,398 @@
+//! The command line: arguments in, a [`Command`] out. Nothing is started, read or written here; `main` acts.
+//!
+//! Flag names follow Prometheus (`--config.file`). A flag wins over the key of the file's `global` that means the
+//! same: `crate::config` lays [`config::Flags`] over the file. A flag that cannot be understood is a [`clap::Error`],
+//! whose exit code is 2 (0 for `--help` and `--version`).
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub use clap_complete::Shell;
+
+use crate::config::{self, ListenAddress, units};
+
+/// What the user wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Scrape the clusters and serve the merged endpoint.
+    Run(RunFlags),
+    /// Say what is wrong with a file, or what each cluster of it will do.
+    CheckConfig {
+        /// The configuration file.
+        file: PathBuf,
+    },
+    /// The same as [`Command::Run`] over simulated clusters.
+    Demo(DemoFlags),
+    /// Print the [`completions`] for a shell.
+    Completions(Shell),
+}
+
+/// Flags of a run. There is a file or at least one cluster.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct RunFlags {
+    /// Configuration file in YAML.
+    #[arg(long = "config.file", value_name = "FILE", help_heading = "Clusters")]
+    pub config_file: Option<PathBuf>,
+    /// A cluster to scrape, beside those of the file (repeatable).
+    #[arg(long = "cluster", value_name = "NAME=URL", help_heading = "Clusters")]
+    pub clusters: Vec<String>,
+    /// Selector of the series to take from each cluster that has none of its own; all series without it (repeatable).
+    #[arg(long = "match", value_name = "SELECTOR", help_heading = "Clusters")]
+    pub matches: Vec<String>,
+    /// Scraping.
+    #[command(flatten)]
+    pub scrape: ScrapeFlags,
+    /// Serving.
+    #[command(flatten)]
+    pub web: WebFlags,
+    /// Memory in bytes to stay below, such as 512MB; without it the limit of the cgroup, if it has one.
+    #[arg(long = "memory.limit", value_name = "BYTES", value_parser = units::parse_positive_size, help_heading = "Memory")]
+    pub memory_limit: Option<u64>,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+impl RunFlags {
+    /// What these flags say about clusters, for [`config::build`].
+    pub fn config_flags(&self) -> config::Flags {
+        config::Flags {
+            clusters: self.clusters.clone(),
+            matches: self.matches.clone(),
+            scrape_interval: self.scrape.interval,
+            scrape_timeout: self.scrape.timeout,
+        }
+    }
+}
+
+/// Flags of the demo.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct DemoFlags {
+    /// Number of simulated clusters.
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub clusters: u32,
+    /// Series of each simulated cluster.
+    #[arg(long, value_name = "NUMBER", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub series: u32,
+    /// Scraping.
+    #[command(flatten)]
+    pub scrape: ScrapeFlags,
+    /// Serving.
+    #[command(flatten)]
+    pub web: WebFlags,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+impl DemoFlags {
+    /// What these flags say about clusters, for [`config::build`]: `clusters` are `NAME=URL` of the simulated ones.
+    pub fn config_flags(&self, clusters: Vec<String>) -> config::Flags {
+        config::Flags {
+            clusters,
+            matches: Vec::new(),
+            scrape_interval: self.scrape.interval,
+            scrape_timeout: self.scrape.timeout,
+        }
+    }
+}
+
+/// When clusters are scraped.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ScrapeFlags {
+    /// Time between two scrapes of a cluster [default: 15s].
+    #[arg(long = "scrape.interval", value_name = "DURATION", value_parser = units::parse_positive_duration, help_heading = "Scraping")]
+    pub interval: Option<Duration>,
+    /// Time that one scrape may take [default: 0.9 of the interval].
+    #[arg(long = "scrape.timeout", value_name = "DURATION", value_parser = units::parse_positive_duration, help_heading = "Scraping")]
+    pub timeout: Option<Duration>,
+}
+
+/// Where we serve.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct WebFlags {
+    /// Address to listen on: host:port or :port, an IPv6 host in brackets (repeatable).
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "0.0.0.0:9095", value_parser = config::listen_address, help_heading = "Web")]
+    pub listen_addresses: Vec<ListenAddress>,
+}
+
+/// What is logged.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogFlags {
+    /// Least severity that is logged.
+    #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info, help_heading = "Logging")]
+    pub level: LogLevel,
+    /// Form of the log.
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Logfmt, help_heading = "Logging")]
+    pub format: LogFormat,
+}
+
+/// Severity of a log line, the least first.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Also what only developers need.
+    Debug,
+    /// Also what goes well.
+    Info,
+    /// Also what may need a look.
+    Warn,
+    /// Only what a person must act on.
+    Error,
+}
+
+impl LogLevel {
+    /// The word of the flag, which `tracing` understands too.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+        }
+    }
+}
+
+/// Form of the log.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The arguments as clap reads them: a run without subcommand.
+#[derive(Parser, Debug)]
+#[command(
+    name = "tributary",
+    version,
+    about = "Makes the Prometheus servers of many Kubernetes clusters look like one.",
+    after_help = "Example: tributary --cluster eu=https://prometheus.eu.example.com --cluster us=https://prometheus.us.example.com\n\
+                  Exit codes: 0 done, 1 failed at run time, 2 wrong flags or configuration.",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    max_term_width = 110
+)]
+struct Arguments {
+    #[command(flatten)]
+    run: RunFlags,
+    #[command(subcommand)]
+    sub: Option<Sub>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Sub {
+    /// Check a configuration file and say what each cluster will do.
+    CheckConfig {
+        /// Configuration file in YAML.
+        file: PathBuf,
+    },
+    /// Serve simulated clusters, to look around without any Prometheus.
+    Demo(DemoFlags),
+    /// Print the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Reads the arguments, the program's name first.
+///
+/// `--help` and `--version` are errors too, with exit code 0: [`clap::Error::print`] writes each to where it belongs.
+pub fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Command, clap::Error> {
+    let mut command = Arguments::command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let Arguments { run, sub } =
+        Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    match sub {
+        Some(Sub::CheckConfig { file }) => Ok(Command::CheckConfig { file }),
+        Some(Sub::Demo(flags)) => Ok(Command::Demo(flags)),
+        Some(Sub::Completions { shell }) => Ok(Command::Completions(shell)),
+        None if run.config_file.is_none() && run.clusters.is_empty() => {
+            let text = "no cluster to scrape: give --config.file FILE or --cluster NAME=URL, or try `tributary demo`";
+            Err(command.error(ErrorKind::MissingRequiredArgument, text))
+        }
+        None => Ok(Command::Run(run)),
+    }
+}
+
+/// The completions for a shell, to be printed as they are.
+pub fn completions(shell: Shell) -> Vec<u8> {
+    // Into memory, since the generator panics where its output fails, and a closed pipe is no reason to.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "tributary", &mut script);
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        parse(std::iter::once("tributary").chain(line.split_whitespace()))
+    }
+
+    fn run(line: &str) -> RunFlags {
+        match parsed(line).expect(line) {
+            Command::Run(flags) => flags,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_table_of_flags_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_run_has_its_defaults() {
+        let flags = run("--cluster a=http://localhost");
+        assert_eq!(flags.clusters, ["a=http://localhost"]);
+        assert_eq!(
+            flags
+                .web
+                .listen_addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+            ["0.0.0.0:9095"]
+        );
+        assert_eq!(
+            (flags.log.level, flags.log.format),
+            (LogLevel::Info, LogFormat::Logfmt)
+        );
+        assert_eq!(
+            (
+                flags.scrape.interval,
+                flags.scrape.timeout,
+                flags.memory_limit
+            ),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn every_flag_of_a_run_arrives() {
+        let flags = run(
+            "--config.file f.yaml --cluster a=http://a --cluster b=http://b --match up --match {job=\"x\"} \
+             --scrape.interval 30s --scrape.timeout=20s --web.listen-address :1 --web.listen-address [::]:2 \
+             --memory.limit 512MB --log.level debug --log.format json",
+        );
+        assert_eq!(flags.config_file, Some(PathBuf::from("f.yaml")));
+        let addresses: Vec<_> = flags
+            .web
+            .listen_addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(addresses, ["0.0.0.0:1", "[::]:2"]);
+        assert_eq!(flags.memory_limit, Some(512 << 20));
+        assert_eq!(
+            (flags.log.level.as_str(), flags.log.format),
+            ("debug", LogFormat::Json)
+        );
+        let want = config::Flags {
+            clusters: vec!["a=http://a".to_owned(), "b=http://b".to_owned()],
+            matches: vec!["up".to_owned(), "{job=\"x\"}".to_owned()],
+            scrape_interval: Some(Duration::from_secs(30)),
+            scrape_timeout: Some(Duration::from_secs(20)),
+        };
+        assert_eq!(flags.config_flags(), want);
+    }
+
+    #[test]
+    fn subcommands_are_read() {
+        fn check(line: &str, want: &str) {
+            assert!(
+                format!("{:?}", parsed(line).expect(line)).starts_with(want),
+                "{line}"
+            );
+        }
+        check("check-config f.yaml", "CheckConfig { file: \"f.yaml\" }");
+        check("completions bash", "Completions(Bash)");
+        check("demo", "Demo(DemoFlags { clusters: 3, series: 5000,");
+        check(
+            "demo --clusters 5 --series 10 --web.listen-address :1 --scrape.interval 1s --log.level warn",
+            "Demo(DemoFlags { clusters: 5, series: 10,",
+        );
+    }
+
+    #[test]
+    fn wrong_flags_exit_with_2_and_say_why() {
+        fn check(line: &str, want: &str) {
+            let error = parsed(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+            let text = error.to_string();
+            assert!(
+                text.contains(want) && text.contains("--help"),
+                "{line}: {text}"
+            );
+        }
+        check(
+            "",
+            "no cluster to scrape: give --config.file FILE or --cluster NAME=URL",
+        );
+        check("--match up", "no cluster to scrape");
+        check("--config.fil f", "'--config.file'");
+        check(
+            "--cluster a=b --scrape.interval 15",
+            "\"15\" is not a duration; write",
+        );
+        check(
+            "--cluster a=b --scrape.interval 0s",
+            "must be longer than 0",
+        );
+        check(
+            "--cluster a=b --memory.limit 100",
+            "\"100\" is not a size; write",
+        );
+        check(
+            "--cluster a=b --web.listen-address 9095",
+            "has no port; write host:port",
+        );
+        check(
+            "--cluster a=b --log.level loud",
+            "possible values: debug, info, warn, error",
+        );
+        check("demo --clusters 0", "0 is not in 1..=1000");
+        check(
+            "demo --config.file f",
+            "unexpected argument '--config.file'",
+        );
+        check("check-config", "<FILE>");
+        check("--cluster a=b check-config f", "cannot be used with");
+        check("--cluster a=b stray", "stray");
+    }
+
+    #[test]
+    fn help_and_version_exit_with_0() {
+        fn check(line: &str, want: &str) {
+            let error = parsed(line).expect_err(line);
+            assert_eq!(error.exit_code(), 0, "{line}");
+            assert!(error.to_string().contains(want), "{line}: {error}");
+        }
+        check(
+            "--version",
+            concat!("tributary ", env!("CARGO_PKG_VERSION")),
+        );
+        check("--help", "--web.listen-address <ADDRESS>");
+        check("-h", "[default: 0.0.0.0:9095]");
+        check("demo --help", "--series <NUMBER>");
+        check("check-config --help", "Check a configuration file");
+    }
+
+    #[test]
+    fn completions_name_the_flags() {
+        for shell in Shell::value_variants() {
+            assert!(
+                String::from_utf8_lossy(&completions(*shell)).contains("config.file"),
+                "{shell}"
+            );
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Flags → configuration → [`App`] → exit code: 0 done, 1 failed at run time, 2 wrong flags or configuration.
+
+use std::fmt::Display;
+use std::io::{Write as _, stderr, stdout};
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+use tributary::app::{self, App};
+use tributary::cli::{self, Command, DemoFlags, LogFlags, RunFlags, WebFlags};
+use tributary::config::{self, Config};
+use tributary::demo;
+use tributary::telemetry::process::Memory;
+use tributary::telemetry::{self, LogFormat};
+
+/// glibc's allocator costs a round nearly twice the CPU time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const FAILED: u8 = 1;
+const WRONG_USE: u8 = 2;
+
+fn main() -> ExitCode {
+    let result = match cli::parse(std::env::args_os()) {
+        Ok(Command::Run(flags)) => run(&flags),
+        Ok(Command::CheckConfig { file }) => check_config(&file),
+        Ok(Command::Demo(flags)) => demo(&flags),
+        Ok(Command::Completions(shell)) => {
+            print(cli::completions(shell));
+            Ok(())
+        }
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USE));
+        }
+    };
+    result.map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+}
+
+fn run(flags: &RunFlags) -> Result<(), u8> {
+    start_log(flags.log);
+    let config = config::build(flags.config_file.as_deref(), &flags.config_flags());
+    let config = config.map_err(|errors| complain(WRONG_USE, errors))?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let limit = flags.memory_limit.or_else(config::cgroup::memory_limit);
+    serve(&config, &flags.web, Memory { limit })
+}
+
+/// Runs until a signal ends it.
+fn serve(config: &Config, web: &WebFlags, memory: Memory) -> Result<(), u8> {
+    let failed = |error: &dyn Display| complain(FAILED, error);
+    let app = App::build(config, &web.listen_addresses, memory).map_err(|error| failed(&error))?;
+    let stop = app::stop_on_signal().map_err(|error| failed(&error))?;
+    app.run(&stop).map_err(|error| failed(&error))
+}
+
+fn check_config(file: &std::path::Path) -> Result<(), u8> {
+    let config = config::load(file).map_err(|errors| complain(WRONG_USE, errors))?;
+    print(config::describe(&file.display().to_string(), &config));
+    Ok(())
+}
+
+/// Simulated clusters inside the process, and the proxy before them.
+fn demo(flags: &DemoFlags) -> Result<(), u8> {
+    start_log(flags.log);
+    let failed = |error: &dyn Display| complain(FAILED, error);
+    let runtime = app::demo_runtime().map_err(|error| failed(&error))?;
+    let stop = CancellationToken::new();
+    let _guard = runtime.enter();
+    let (clusters, series) = (flags.clusters as usize, flags.series as usize);
+    let started = demo::start(clusters, series, &stop).map_err(|error| failed(&error))?;
+    let named = started
+        .iter()
+        .map(|(name, address)| format!("{name}=http://{address}"))
+        .collect();
+    let config = config::build(None, &flags.config_flags(named))
+        .map_err(|errors| complain(WRONG_USE, errors))?;
+    let app = App::build(&config, &flags.web.listen_addresses, Memory::default())
+        .map_err(|error| failed(&error))?;
+    if let Some(address) = app.addresses().first() {
+        print(demo::banner(*address, &started));
+    }
+    let stopped = app::stop_on_signal().map_err(|error| failed(&error))?;
+    let result = app.run(&stopped).map_err(|error| failed(&error));
+    stop.cancel();
+    result
+}
+
+fn start_log(flags: LogFlags) {
+    let level = flags
+        .level
+        .as_str()
+        .parse()
+        .expect("the flag takes tracing's words");
+    let format = match flags.format {
+        cli::LogFormat::Logfmt => LogFormat::Logfmt,
+        cli::LogFormat::Json => LogFormat::Json,
+    };
+    telemetry::log_to_stderr(level, format);
+}
+
+fn print(text: impl AsRef<[u8]>) {
+    // A reader that has gone is no failure.
+    let _ = stdout().write_all(text.as_ref());
+}
+
+/// Says on standard error why nothing was done.
+fn complain(code: u8, error: impl Display) -> u8 {
+    let _ = writeln!(stderr(), "{error}");
+    code
+}
