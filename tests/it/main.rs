@@ -1,0 +1,24 @@
+//! Tests of the whole: the program in process and as a binary, alone, and between real Prometheus servers.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::print_stdout, reason = "tests print what they measure")]
+
+// What the other modules share: the App in process, HTTP, real servers, waiting.
+mod support;
+// Cases of the folder that TRIBUTARY_TESTDATA names.
+#[path = "testdata.rs"]
+mod testdata;
+// Which module of src/ may use which.
+mod order;
+// Licences, bans and number of the packages that are built in.
+mod licences;
+// The command line: exit codes, messages, signals.
+mod binary;
+// Selectors: Prometheus' own /federate against ours, and our own vectors.
+mod scenarios;
+// Three real Prometheus servers, two centres.
+mod real;
+// Upstreams that fail, lie or never end, and what their clusters show then.
+mod faults;
+// Clients that ask for nonsense, read slowly, or come by the thousand.
+mod clients;
