@@ -1,0 +1,116 @@
+"""Measures Tributary, Prometheus and VictoriaMetrics one after the other on the same simulated clusters.
+
+Started by benches/side_by_side.sh, which explains the flags' defaults and builds what is needed.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+
+from ask import ask_all
+from process import cpu_seconds, load, memory, stat_seconds
+from report import markdown
+from servers import INTERVAL_SECONDS, Fleet, Prometheus, Tributary, VictoriaMetrics
+
+TARGET = "target/side_by_side"
+KINDS = {kind.name: kind for kind in (Tributary, Prometheus, VictoriaMetrics)}
+STARTED = time.monotonic()
+
+
+def say(text: str):
+    """Progress, to stderr."""
+    print(f"[{time.monotonic() - STARTED:4.0f} s] {text}", file=sys.stderr, flush=True)
+
+
+def flags() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="side_by_side.sh", description=__doc__)
+    parser.add_argument("fleet", nargs="?", choices=["plain", "real"], default="plain", help="what the bodies look like")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds over which CPU time is measured")
+    parser.add_argument("--warm-up", type=int, default=3, help="rounds before them")
+    parser.add_argument("--clusters", type=int, default=20)
+    parser.add_argument("--series", type=int, default=48_000, help="series of each cluster")
+    parser.add_argument("--servers", nargs="+", choices=list(KINDS), default=list(KINDS), help="what to measure")
+    options = parser.parse_args()
+    # The plain fleet is the bar of identity upstream; a real one is fetched in gzip.
+    options.gzip = options.fleet == "real"
+    return options
+
+
+def measure(kind, fleet: Fleet, options, scratch: str) -> dict:
+    """One server from start to stop."""
+    say(f"{kind.name} {kind.version()} starts")
+    with kind(fleet, options, scratch) as server:
+        clusters = len(fleet.clusters)
+        server.wait_until("does not reach all clusters", lambda: server.up() == clusters, 300)
+        # By now it has had the first round.
+        server.stay((options.warm_up - 1) * INTERVAL_SECONDS)
+        begin, stat_begin, fleet_begin = cpu_seconds(server.pid), stat_seconds(server.pid), cpu_seconds(fleet.pid)
+        start = time.monotonic()
+        server.stay(options.rounds * INTERVAL_SECONDS)
+        # The wait takes a little longer than it should: per second first, then per interval.
+        rate = (cpu_seconds(server.pid) - begin) / (time.monotonic() - start)
+        result = {
+            "version": kind.version(),
+            "round_cpu": rate * INTERVAL_SECONDS,
+            "round_cpu_by_stat": (stat_seconds(server.pid) - stat_begin) / options.rounds,
+            "fleet_cpu": (cpu_seconds(fleet.pid) - fleet_begin) / options.rounds,
+            "memory_rounds": memory(server.pid),
+            "load": load(),
+        }
+        say(f"{server.name}: {result['round_cpu']:.3f} s of CPU per round, {result['memory_rounds']['rss'] / 1e6:.0f} MB")
+        result["answers"] = ask_all(server, rate, say)
+        result["memory_answers"] = memory(server.pid)
+        if server.up() != clusters:
+            raise SystemExit(f"{server.name} lost a cluster while it was measured")
+        return result
+
+
+def main():
+    """One fleet, three servers, one report."""
+    options = flags()
+    # As an exception, so that nothing started here outlives a run that is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
+    scratch = os.path.join(TARGET, "scratch")
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.makedirs(scratch)
+    with Fleet(options, scratch) as fleet:
+        say(f"{options.fleet} fleet of {len(fleet.clusters)} clusters × {options.series} series, upstream in {'gzip' if options.gzip else 'identity'}")
+        run = {
+            "fleet": options.fleet,
+            "gzip": options.gzip,
+            "clusters": len(fleet.clusters),
+            "series": options.series,
+            "rounds": options.rounds,
+            "warm_up": options.warm_up,
+            "interval": INTERVAL_SECONDS,
+            "cpus": os.cpu_count(),
+            "cpu_model": cpu_model(),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "body_bytes": fleet.body_bytes("identity"),
+            "wire_bytes": fleet.body_bytes("gzip"),
+            "servers": {},
+        }
+        for name in options.servers:
+            run["servers"][name] = measure(KINDS[name], fleet, options, scratch)
+    shutil.rmtree(scratch)
+    path = os.path.join(TARGET, f"{options.fleet}.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(run, file, indent=1)
+    say(f"raw numbers in {path}")
+    print(markdown(run))
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        names = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
+    return names[0] if names else "unknown"
+
+
+if __name__ == "__main__":
+    main()
