@@ -17,9 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info, info_span, warn};
 
+use crate::cluster;
 use crate::cluster::decode::Limits as BodyLimits;
-use crate::cluster::http::Client;
-use crate::cluster::{self, FetchError};
 use crate::config::{self, Config, ListenAddress};
 use crate::pool::Pool;
 use crate::scrape::buffers::Buffers;
@@ -30,7 +29,7 @@ use crate::scrape::status::Status;
 use crate::scrape::{self, Plan, Shared, learn};
 use crate::serve::metrics::ServeMetrics;
 use crate::serve::{self, Served, federate};
-use crate::store::{SlotSettings, Store};
+use crate::store::{Slot, SlotSettings, Store};
 use crate::telemetry::process::{self, Memory};
 
 /// Time for connections to end after a signal to stop.
@@ -41,44 +40,14 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct App {
     listeners: Vec<std::net::TcpListener>,
     served: Arc<Served>,
-    loops: Vec<Loop>,
+    plans: Vec<Plan>,
     /// Scrape loops, and the threads of the pool.
     work: Runtime,
 }
 
-/// The loop of a cluster, and what is needed to ask its server about itself.
-type Loop = (Plan, Option<Teaching>);
-
-/// What is needed to ask a server about itself.
-#[derive(Debug)]
-struct Teaching {
-    client: Client,
-    settings: learn::Settings,
-}
-
-/// Why the program cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// No threads, or no listener.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// A cluster's connection cannot be set up.
-    #[error("cluster {cluster}: {source}")]
-    Cluster {
-        /// The cluster's name.
-        cluster: String,
-        /// Why not.
-        source: FetchError,
-    },
-}
-
 impl App {
     /// Builds all stages and opens the listeners. Nothing is asked or answered before [`App::run`].
-    pub fn build(
-        config: &Config,
-        addresses: &[ListenAddress],
-        memory: Memory,
-    ) -> Result<Self, StartError> {
+    pub fn build(config: &Config, addresses: &[ListenAddress], memory: Memory) -> io::Result<Self> {
         let width = thread::available_parallelism().map_or(2, usize::from);
         let work = runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -104,7 +73,8 @@ impl App {
             metrics: Arc::new(ScrapeMetrics::new(&mut registry)),
         };
         let instance_id: Arc<str> = instance_id().into();
-        let (loops, statuses) = loops(config, &shared, &instance_id)?;
+        let plans = plans(config, &shared, &instance_id);
+        let statuses = plans.iter().map(|plan| plan.status.clone()).collect();
         let metrics = ServeMetrics::new(&mut registry);
         let federate = federate::Settings {
             empty_match_is_all: config.empty_match == config::EmptyMatch::All,
@@ -122,7 +92,7 @@ impl App {
         Ok(Self {
             listeners,
             served: Arc::new(served),
-            loops,
+            plans,
             work,
         })
     }
@@ -142,14 +112,18 @@ impl App {
             .thread_name("serve")
             .build()?;
         let rounds = TaskTracker::new();
-        for (plan, teaching) in self.loops {
-            let learned = plan.learned.clone();
-            rounds.spawn_on(scrape::keep_running(plan, stop.clone()), self.work.handle());
-            if let Some(Teaching { client, settings }) = teaching {
-                let span = info_span!("learn");
-                let task = learn::teach(client, settings, learned, stop.clone());
-                rounds.spawn_on(task.instrument(span), self.work.handle());
+        for plan in self.plans {
+            let Plan {
+                client,
+                settings,
+                learned,
+                ..
+            } = plan.clone();
+            if settings.learn.enabled {
+                let task = learn::teach(client, settings.learn, learned, stop.clone());
+                rounds.spawn_on(task.instrument(info_span!("learn")), self.work.handle());
             }
+            rounds.spawn_on(scrape::keep_running(plan, stop.clone()), self.work.handle());
         }
         rounds.close();
         for address in self
@@ -182,50 +156,29 @@ impl App {
     }
 }
 
-/// A loop and a status for each slot of the store, in its order.
-fn loops(
-    config: &Config,
-    shared: &Shared,
-    instance_id: &Arc<str>,
-) -> Result<(Vec<Loop>, Vec<Arc<Status>>), StartError> {
+/// A plan for each slot of the store, in its order.
+fn plans(config: &Config, shared: &Shared, instance_id: &Arc<str>) -> Vec<Plan> {
     let claims = Arc::new(Claims::new(
         config.clusters.iter().map(|cluster| &*cluster.name),
     ));
-    let (mut loops, mut statuses) = (Vec::new(), Vec::new());
-    for slot in shared.store.slots() {
+    let plan = |slot: &Arc<Slot>| {
         let cluster = config
             .clusters
             .iter()
             .find(|cluster| cluster.name == slot.name());
         let cluster = cluster.expect("the slots were made from the clusters");
-        let client = || {
-            Client::new(client_settings(cluster)).map_err(|source| StartError::Cluster {
-                cluster: cluster.name.clone(),
-                source,
-            })
-        };
         let rules = rules(cluster, &config.cluster_label, &claims);
-        let settings = scrape_settings(cluster, rules, instance_id);
-        let teaching = if settings.learn.enabled {
-            let (client, settings) = (client()?, settings.learn.clone());
-            Some(Teaching { client, settings })
-        } else {
-            None
-        };
         shared.metrics.register(slot.name());
-        let status = Arc::new(Status::new(cluster.url.clone(), cluster.scrape_interval));
-        let plan = Plan {
-            client: client()?.settings().clone(),
-            settings,
+        Plan {
+            client: client_settings(cluster),
+            settings: scrape_settings(cluster, rules, instance_id),
             shared: shared.clone(),
             slot: slot.clone(),
-            status: status.clone(),
+            status: Arc::new(Status::new(cluster.url.clone(), cluster.scrape_interval)),
             learned: Arc::default(),
-        };
-        loops.push((plan, teaching));
-        statuses.push(status);
-    }
-    Ok((loops, statuses))
+        }
+    };
+    shared.store.slots().iter().map(plan).collect()
 }
 
 async fn bind(addresses: &[ListenAddress]) -> io::Result<Vec<std::net::TcpListener>> {

@@ -136,22 +136,31 @@ pub struct Plan {
     pub learned: Arc<Learned>,
 }
 
-/// Runs a cluster's loop until `stop`. A loop that breaks, which is a bug, costs a round and begins anew.
+/// Runs a cluster's loop until `stop`. A connection that cannot be set up, for want of a certificate, is tried again
+/// every interval; a loop that breaks, which is a bug, costs a round and begins anew.
 pub async fn keep_running(plan: Plan, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let broke = match Scraper::new(plan.clone()) {
+        let (reason, message) = match Scraper::new(plan.clone()) {
             Ok(scraper) => match tokio::spawn(scraper.run(stop.clone())).await {
                 Ok(()) => return,
-                Err(broke) => broke.to_string(),
+                Err(broke) => ("internal", broke.to_string()),
             },
-            Err(error) => error.to_string(),
+            Err(error) => (error.reason(), error.to_string()),
         };
-        error!(
-            cluster = plan.slot.name(),
-            broke, "The scrape loop broke; it begins anew."
-        );
+        let cluster = plan.slot.name();
+        if plan.status.is_news(reason) {
+            error!(
+                cluster,
+                error = message,
+                "The cluster cannot be scraped; trying again."
+            );
+        }
         plan.slot.fail(Instant::now());
-        plan.status.fail("internal", broke, Duration::ZERO);
+        let before = plan.status.last_reason();
+        plan.shared
+            .metrics
+            .failed(cluster, reason, Duration::ZERO, before);
+        plan.status.fail(reason, message, Duration::ZERO);
         tokio::select! {
             () = stop.cancelled() => {}
             () = sleep(plan.settings.interval) => {}

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::rules::Rules;
-use crate::cluster::FetchError;
 use crate::cluster::http::Client;
+use crate::cluster::{self, FetchError};
 use crate::model::metadata::Metadata;
 
 /// A server that refuses is asked less and less often, down to once in this time.
@@ -78,7 +78,7 @@ impl Learned {
 
 /// Asks the server again and again until `stop`.
 pub async fn teach(
-    client: Client,
+    server: cluster::Settings,
     settings: Settings,
     learned: Arc<Learned>,
     stop: CancellationToken,
@@ -91,7 +91,12 @@ pub async fn teach(
             .store(Some(Arc::new(labels.clone())));
     }
     loop {
-        let pause = match ask(&client, &settings, &learned).await {
+        // A new client each time: it is asked seldom, and its certificates may have come by now.
+        let answer = match Client::new(server.clone()) {
+            Ok(client) => ask(&client, &settings, &learned).await,
+            Err(error) => Err(error),
+        };
+        let pause = match answer {
             Ok(()) => {
                 (refused, was_refused) = (0, false);
                 settings.interval
@@ -106,7 +111,7 @@ pub async fn teach(
                 );
                 refused = if for_good { refused + 1 } else { 0 };
                 note(
-                    &client.settings().name,
+                    &server.name,
                     &error,
                     for_good && !std::mem::replace(&mut was_refused, for_good),
                 );

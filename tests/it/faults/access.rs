@@ -82,6 +82,17 @@ fn a_certificate_is_checked_against_the_ca_file() {
 }
 
 #[test]
+fn a_ca_file_that_comes_later_costs_only_the_rounds_before() {
+    let ours = authority("ours");
+    let upstream = server(&ours, &params("127.0.0.1"));
+    let proxy = one(&upstream.url(), CA, &[]);
+    let message = proxy.wait_for_error("c", "file");
+    assert!(message.starts_with("cannot read ca_file "), "{message}");
+    rewrite(proxy.folder.path(), "ca.pem", &ours.pem());
+    proxy.wait_for_line("probe{");
+}
+
+#[test]
 fn tls_and_plain_text_do_not_understand_each_other() {
     let ours = authority("ours");
     let plain = Upstream::new(Reply::text("probe 1\n"));
