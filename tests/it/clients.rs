@@ -1,6 +1,5 @@
 //! Clients of the merged endpoint: what they get and how it is framed, those that ask for nonsense, stop reading, or
 //! come by the thousand.
-#![expect(reason = "bodies of some lines, written to be read")]
 
 mod answers; // status codes, headers, framing, and the same page in every coding
 mod limits; // slow readers, many bodies, a thousand clients
