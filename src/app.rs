@@ -1,6 +1,6 @@
 //! Builds the stages from a configuration, runs them, and stops them in order.
 //!
-//! Three runtimes: connections have a thread of their own, scrape loops another one or two, and slices of CPU work a
+//! Three runtimes: connections have a thread of their own, scrape loops another one, and slices of CPU work a
 //! bounded pool. So a health probe is answered while a gigabyte is deflated, and no round begins late because of it.
 
 use std::io;
