@@ -23,7 +23,7 @@ use crate::config::{self, Config, ListenAddress};
 use crate::pool::Pool;
 use crate::scrape::buffers::Buffers;
 use crate::scrape::limits::Limits;
-use crate::scrape::metrics::ScrapeMetrics;
+use crate::scrape::metrics::{ScrapeMetrics, Snapshots};
 use crate::scrape::rules::{Claims, Rules};
 use crate::scrape::status::Status;
 use crate::scrape::{self, Plan, Shared, learn};
@@ -65,6 +65,7 @@ impl App {
             config.cluster_label.clone(),
             config.typed,
         ));
+        registry.register_collector(Box::new(Snapshots(store.clone())));
         let shared = Shared {
             store: store.clone(),
             pool: pool.clone(),

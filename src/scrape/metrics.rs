@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
+use tokio::time::Instant;
 
 use super::report::Dropped;
 use super::status::Success;
+use crate::store::Store;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfCluster {
@@ -216,6 +220,32 @@ impl ScrapeMetrics {
     }
 }
 
+/// State and age of every cluster, as the store has them when `/metrics` is asked for.
+#[derive(Debug)]
+pub struct Snapshots(pub Arc<Store>);
+
+impl Collector for Snapshots {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let view = self.0.view(Instant::now());
+        let (name, help) = ("tributary_cluster_up", "Whether the last round succeeded");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for seen in &view.clusters {
+            let up = ConstGauge::new(i64::from(seen.slot.is_up()));
+            up.encode(family.encode_family(&of(seen.slot.name()))?)?;
+        }
+        let name = "tributary_cluster_snapshot_age";
+        let help = "Time since the last snapshot was published";
+        let unit = Some(&Unit::Seconds);
+        let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for seen in &view.clusters {
+            let Some(age) = seen.age else { continue };
+            let age = ConstGauge::new(age.as_secs_f64());
+            age.encode(family.encode_family(&of(seen.slot.name()))?)?;
+        }
+        Ok(())
+    }
+}
+
 fn of(cluster: &str) -> OfCluster {
     OfCluster {
         cluster: cluster.into(),
@@ -226,5 +256,41 @@ fn with_reason(cluster: &str, reason: &'static str) -> WithReason {
     WithReason {
         cluster: cluster.into(),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+    use crate::store::snapshot::Snapshot;
+    use crate::store::{SlotSettings, Typed};
+
+    #[test]
+    fn a_cluster_shows_whether_it_is_up_and_how_old_its_snapshot_is() {
+        let settings = |name: &str| SlotSettings {
+            name: name.into(),
+            stale_after: Duration::from_secs(60),
+            labels_all: true,
+        };
+        let slots = vec![settings("a"), settings("b")];
+        let store = Arc::new(Store::new(slots, "cluster".into(), Typed::True));
+        store.publish(&store.slots()[0], Snapshot::default(), Instant::now());
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Snapshots(store)));
+        let mut page = String::new();
+        encode(&mut page, &registry).unwrap();
+        assert!(
+            page.contains("tributary_cluster_up{cluster=\"a\"} 1\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains("tributary_cluster_up{cluster=\"b\"} 0\n"),
+            "{page}"
+        );
+        let age = "tributary_cluster_snapshot_age_seconds{cluster=";
+        assert!(page.contains(&format!("{age}\"a\"}} 0")), "{page}");
+        assert!(!page.contains(&format!("{age}\"b\"}}")), "{page}");
     }
 }
