@@ -25,6 +25,10 @@ use crate::parse::Format;
 /// Names the Tributaries whose data an answer holds, so that a loop is seen: their instance ids, separated by commas.
 pub const VIA: &str = "tributary-via";
 
+/// Most ids taken from an answer, and most bytes of one: they are handed on in our own answers.
+const VIA_MAX: usize = 64;
+const VIA_ID_MAX: usize = 64;
+
 /// URLs longer than this are split: servers and proxies commonly refuse request lines over 8 KiB.
 const URL_BYTES_MAX: usize = 8000;
 
@@ -404,6 +408,8 @@ fn via_of(headers: &HeaderMap) -> Vec<String> {
     values
         .flat_map(|value| value.split(','))
         .map(|id| id.trim().to_owned())
+        .filter(|id| id.len() <= VIA_ID_MAX)
+        .take(VIA_MAX)
         .collect()
 }
 
