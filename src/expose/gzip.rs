@@ -5,8 +5,7 @@
 //! stop after the first (tower-rs/tower-http#737, curl/curl#22156).
 
 use bytes::Bytes;
-use crc32fast::Hasher as Crc;
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 /// RFC 1952: magic, deflate, no flags, no time, no extra flags, unknown system.
 pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -135,7 +134,7 @@ impl Trailer {
     /// An empty last block (fixed codes), the CRC-32 and the length modulo 2³², all little-endian (RFC 1952).
     pub fn finish(&self) -> Vec<u8> {
         let mut bytes = vec![0x03, 0x00];
-        bytes.extend_from_slice(&self.crc.clone().finalize().to_le_bytes());
+        bytes.extend_from_slice(&self.crc.sum().to_le_bytes());
         #[expect(
             clippy::cast_possible_truncation,
             reason = "RFC 1952 asks for the length modulo 2^32"

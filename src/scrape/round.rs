@@ -382,6 +382,14 @@ impl Round {
         if self.newest_ms.is_none_or(|newest| newest < timestamp_ms) {
             self.newest_ms = Some(timestamp_ms);
         }
+        self.place(start, slot);
+        self.cache.write_labels(slot, &mut self.out);
+        self.write_ending(ending, timestamp_ms);
+    }
+
+    /// Notes where the line of a series begins.
+    fn place(&mut self, start: u32, slot: u32) {
+        let series = &self.cache.series[slot as usize];
         if self
             .runs
             .last()
@@ -397,8 +405,6 @@ impl Round {
             slot,
             born: series.born,
         });
-        self.cache.write_labels(slot, &mut self.out);
-        self.write_ending(ending, timestamp_ms);
     }
 
     fn timestamp(&self, ending: &Ending<'_>) -> i64 {

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 
 use memchr::memchr;
 
-use super::{Ending, LINE_MAX, Round, Run, excerpt};
+use super::{Ending, LINE_MAX, Round, excerpt};
 use crate::model::metadata::{MetadataEntry, MetricKind};
 use crate::parse::{self, Entry, Format, Sample, Step, number};
 use crate::scrape::cache::Fate;
 use crate::scrape::limits::check_labels;
 use crate::scrape::report::{Dropped, RoundError};
 use crate::scrape::rules::OnBadLine;
-use crate::store::snapshot::Line;
 
 /// At most this many names are quarantined one by one; a body with more bad families fails.
 const QUARANTINE_MAX: usize = 1000;
@@ -195,19 +194,9 @@ impl Round {
                 self.report.drop(Dropped::Quarantined);
                 continue;
             }
-            if self
-                .runs
-                .last()
-                .is_none_or(|run| run.family != series.family)
-            {
-                self.runs.push(Run {
-                    family: series.family,
-                    first: self.lines.len(),
-                });
-            }
             let start =
                 u32::try_from(self.out.len()).expect("shorter than the text it is taken from");
-            self.lines.push(Line { start, ..*line });
+            self.place(start, line.slot);
             self.out.extend_from_slice(&old[line.start as usize..end]);
         }
         self.report.quarantined = names.iter().map(|name| excerpt(name.as_bytes())).collect();
