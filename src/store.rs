@@ -3,6 +3,7 @@
 //! In: finished [`Snapshot`]s from the scrape loops. Out: [`Page`]s for `/federate`. One writer
 //! per slot, many readers; nobody waits on a lock to read.
 
+mod order;
 pub mod page;
 pub mod select;
 pub mod snapshot;
@@ -263,9 +264,10 @@ impl Store {
             escaping: view.escaping_needed(ask.escaping),
             ..ask
         };
-        let merged = self
-            .pages
-            .get_or_join(view, ask, || page::join(view, ask, &self.memos, layout));
+        let merged = self.pages.get_or_join(view, ask, || {
+            let order = self.pages.order(view, self.typed);
+            page::join(view, &order, ask, &self.memos, layout)
+        });
         merged.pages(view, layout)
     }
 }

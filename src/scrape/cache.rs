@@ -18,7 +18,7 @@ use crate::expose::text::{write_label, write_series};
 use crate::model::labels::METRIC_NAME;
 use crate::model::metadata::{Metadata, MetricKind};
 use crate::parse::{self, Entry, Format, Sample, Step};
-use crate::store::snapshot::Line;
+use crate::store::snapshot::{Heading, Line};
 
 /// The memory of one cluster.
 #[derive(Debug)]
@@ -96,19 +96,9 @@ pub(super) enum Fate {
 /// What is known of a metric name.
 #[derive(Debug)]
 pub(super) struct FamilyState {
-    pub(super) name: Arc<str>,
-    pub(super) utf8: bool,
-    /// The metadata that `description` was made from.
+    pub(super) heading: Arc<Heading>,
+    /// The metadata that describes it in `heading`.
     pub(super) described_by: Weak<Metadata>,
-    pub(super) description: Description,
-}
-
-/// What metadata says of a name.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Description {
-    pub(super) kind: MetricKind,
-    pub(super) base: Option<Arc<str>>,
-    pub(super) help: Arc<str>,
 }
 
 impl Default for Cache {
@@ -225,7 +215,7 @@ impl Cache {
 
     /// The metric name of a number.
     pub(super) fn name_of(&self, name: u32) -> &str {
-        &self.families[name as usize].name
+        &self.families[name as usize].heading.name
     }
 
     /// The number of a metric name that some series has.
@@ -326,7 +316,10 @@ impl Cache {
         let ending = ending_of(&shared, family, stamped);
         let ending_out = self.endings.acquire(&ending);
         let family = self.acquire_name(family);
-        self.families[family as usize].utf8 |= unusual;
+        let heading = &mut self.families[family as usize].heading;
+        if unusual && !heading.utf8 {
+            Arc::make_mut(heading).utf8 = true;
+        }
         let place = Place {
             shared: shared.len,
             ending_out,
@@ -391,7 +384,7 @@ impl Cache {
         let at = id as usize;
         if at >= self.families.len() {
             self.families.push(FamilyState::new(name));
-        } else if *self.families[at].name != *name {
+        } else if *self.families[at].heading.name != *name {
             self.families[at] = FamilyState::new(name);
         }
         id
@@ -514,12 +507,18 @@ impl Series {
 }
 
 impl FamilyState {
-    fn new(name: &str) -> Self {
-        Self {
+    /// A name of which nothing is known yet.
+    pub(super) fn new(name: &str) -> Self {
+        let heading = Heading {
             name: name.into(),
+            kind: MetricKind::Unknown,
+            base: None,
+            help: Arc::default(),
             utf8: false,
+        };
+        Self {
+            heading: heading.into(),
             described_by: Weak::new(),
-            description: Description::default(),
         }
     }
 }

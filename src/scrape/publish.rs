@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cache::{Cache, Description};
+use super::cache::Cache;
 use super::round::{Run, Written};
 use crate::expose::Block;
-use crate::model::metadata::{Metadata, MetricKind};
-use crate::store::snapshot::{Family, Line, Lines, Snapshot};
+use crate::model::metadata::{Metadata, MetadataEntry, MetricKind};
+use crate::store::snapshot::{Family, Heading, Line, Lines, Snapshot};
 
 /// Cuts the text into blocks. Returns the snapshot, the whole text, and the table of its lines.
 pub(super) fn snapshot(
@@ -33,7 +33,7 @@ pub(super) fn snapshot(
         .collect();
     let mut places: Vec<(Run, usize)> = runs.drain(..).zip(ends).collect();
     places.sort_by(|(a, _), (b, _)| {
-        let name = |run: &Run| &cache.families[run.family as usize].name;
+        let name = |run: &Run| &cache.families[run.family as usize].heading.name;
         name(a).cmp(name(b)).then(a.first.cmp(&b.first))
     });
     let whole = Whole { text, lines };
@@ -49,18 +49,16 @@ pub(super) fn snapshot(
         };
         let state = &mut cache.families[runs[0].0.family as usize];
         if state.described_by.as_ptr() != Arc::as_ptr(metadata) || !declared.is_empty() {
-            state.description = describe(&state.name, declared, metadata);
+            let heading = describe(&state.heading, declared, metadata);
+            if heading != *state.heading {
+                state.heading = heading.into();
+            }
             state.described_by = Arc::downgrade(metadata);
         }
-        let Description { kind, base, help } = state.description.clone();
-        snapshot.utf8 |= state.utf8;
+        snapshot.utf8 |= state.heading.utf8;
         snapshot.text_bytes += block.text().len() as u64;
         snapshot.families.push(Family {
-            name: state.name.clone(),
-            kind,
-            base,
-            help,
-            utf8: state.utf8,
+            heading: state.heading.clone(),
             block,
             lines,
         });
@@ -105,18 +103,21 @@ impl Whole {
     }
 }
 
-/// What the body or else the server says of a metric: by its name, then without `_total`, then as a part of a
-/// histogram or summary.
-fn describe(name: &str, declared: &Metadata, metadata: &Metadata) -> Description {
+/// The heading with what the body or else the server says of the metric: by its name, then without `_total`, then as
+/// a part of a histogram or summary.
+fn describe(heading: &Heading, declared: &Metadata, metadata: &Metadata) -> Heading {
+    let name = &*heading.name;
     let entry = |name: &str| declared.get(name).or_else(|| metadata.get(name));
+    let described = |found: &MetadataEntry, base: Option<Arc<str>>| Heading {
+        name: heading.name.clone(),
+        kind: found.kind,
+        base,
+        help: found.help.clone(),
+        utf8: heading.utf8,
+    };
     if let Some(found) = entry(name).or_else(|| name.strip_suffix("_total").and_then(entry)) {
-        let base =
-            matches!(found.kind, MetricKind::Histogram | MetricKind::Summary).then(|| name.into());
-        return Description {
-            kind: found.kind,
-            base,
-            help: found.help.clone(),
-        };
+        let whole = matches!(found.kind, MetricKind::Histogram | MetricKind::Summary);
+        return described(found, whole.then(|| heading.name.clone()));
     }
     for ending in ["_bucket", "_sum", "_count"] {
         let Some(base) = name.strip_suffix(ending) else {
@@ -129,20 +130,16 @@ fn describe(name: &str, declared: &Metadata, metadata: &Metadata) -> Description
             _ => false,
         };
         if is_part {
-            return Description {
-                kind: found.kind,
-                base: Some(base.into()),
-                help: found.help.clone(),
-            };
+            return described(found, Some(base.into()));
         }
     }
-    Description::default()
+    described(&MetadataEntry::default(), None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::metadata::MetadataEntry;
+    use crate::scrape::cache::FamilyState;
 
     #[test]
     fn names_are_described_by_themselves_then_without_their_endings() {
@@ -164,7 +161,8 @@ mod tests {
             );
         }
         let check = |name: &str, kind: MetricKind, base: Option<&str>, help: &str| {
-            let got = describe(name, &Metadata::default(), &metadata);
+            let heading = FamilyState::new(name).heading;
+            let got = describe(&heading, &Metadata::default(), &metadata);
             assert_eq!(
                 (got.kind, got.base.as_deref(), &*got.help),
                 (kind, base, help),

@@ -3,15 +3,16 @@
 //! For each metric name one header, then the clusters' blocks in the order of the clusters' names. Under
 //! [`Typed::Full`] the parts of a histogram or summary stand together under the header of the whole.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 
+use super::order::{Group, Order, Place};
 use super::select::{Memo, Memos, Part, Selection};
-use super::snapshot::{Family, Snapshot};
+use super::snapshot::Family;
 use super::{Typed, View};
 use crate::expose::escape::{self, Escaping};
 use crate::expose::text::{write_header, write_series};
@@ -52,23 +53,6 @@ pub(super) struct Layout<'a> {
     pub(super) typed: Typed,
 }
 
-/// One family of one cluster on its way into a page.
-struct Entry<'a> {
-    cluster: usize,
-    family: &'a Family,
-}
-
-impl<'a> Entry<'a> {
-    /// The name in whose header the family stands: its own, or under [`Typed::Full`] that of the histogram it is
-    /// part of.
-    fn group(&self, whole: &HashMap<&str, bool>) -> &'a str {
-        match &self.family.base {
-            Some(base) if whole.get(&**base) == Some(&true) => base,
-            _ => &self.family.name,
-        }
-    }
-}
-
 /// What a page is made of, beside the view.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
@@ -78,87 +62,19 @@ pub struct Ask<'a> {
     pub escaping: Escaping,
 }
 
-/// Joins the selected families of a view.
-pub(super) fn join(view: &View, ask: Ask<'_>, memos: &Memos, layout: Layout<'_>) -> Merged {
-    let Layout { typed, .. } = layout;
-    let snapshots: Vec<Option<&Snapshot>> = view
-        .clusters
-        .iter()
-        .map(|seen| seen.snapshot.as_deref())
-        .collect();
-    let whole = if typed == Typed::Full {
-        agreed_groups(&snapshots)
-    } else {
-        HashMap::new()
-    };
-    let mut entries: Vec<Entry<'_>> = Vec::new();
-    for (cluster, snapshot) in snapshots.iter().enumerate() {
-        entries.extend(
-            snapshot
-                .iter()
-                .flat_map(|s| &s.families)
-                .map(|family| Entry { cluster, family }),
-        );
-    }
-    // A stable sort, since it finds the runs that are sorted already.
-    entries.sort_by(|a, b| {
-        let (group_a, group_b) = (a.group(&whole), b.group(&whole));
-        group_a
-            .cmp(group_b)
-            .then(a.cluster.cmp(&b.cluster))
-            .then_with(|| a.family.name.cmp(&b.family.name))
-    });
+/// Joins the selected families of a view, which stand in this order.
+pub(super) fn join(
+    view: &View,
+    order: &Order,
+    ask: Ask<'_>,
+    memos: &Memos,
+    layout: Layout<'_>,
+) -> Merged {
     let mut joiner = Joiner::new(view, ask, memos, layout);
-    for group in entries.chunk_by(|a, b| a.group(&whole) == b.group(&whole)) {
-        let name = group[0].group(&whole);
-        let (kind, help) = describe(group, typed, whole.get(name) == Some(&true));
-        joiner.group(&Header { name, kind, help }, group);
+    for (group, places) in order.groups() {
+        joiner.group(group, places);
     }
     joiner.finish()
-}
-
-/// For each histogram or summary whether all clusters agree that it is one: then its parts stand together.
-fn agreed_groups<'a>(snapshots: &[Option<&'a Snapshot>]) -> HashMap<&'a str, bool> {
-    let mut kinds: HashMap<&str, MetricKind> = HashMap::new();
-    let mut agreed: HashMap<&str, bool> = HashMap::new();
-    let families = || {
-        snapshots
-            .iter()
-            .flatten()
-            .flat_map(|snapshot| &snapshot.families)
-    };
-    for family in families() {
-        if let Some(base) = &family.base {
-            let kind = *kinds.entry(base).or_insert(family.kind);
-            *agreed.entry(base).or_insert(true) &= kind == family.kind;
-        }
-    }
-    for family in families() {
-        // A cluster where the name is no part, or the name of the whole is something else, disagrees.
-        let base = family
-            .base
-            .as_deref()
-            .unwrap_or_else(|| part_of(&family.name));
-        if let Some(agreed) = agreed.get_mut(base) {
-            *agreed &= family.base.is_some();
-        }
-    }
-    agreed
-}
-
-/// The name without the ending of a part of a histogram or summary.
-fn part_of(name: &str) -> &str {
-    ["_bucket", "_sum", "_count"]
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
-        .unwrap_or(name)
-}
-
-/// What stands above the lines of a group.
-struct Header<'a> {
-    name: &'a str,
-    kind: MetricKind,
-    help: &'a str,
 }
 
 struct Joiner<'a> {
@@ -194,64 +110,70 @@ impl<'a> Joiner<'a> {
         }
     }
 
-    fn group(&mut self, header: &Header<'_>, entries: &[Entry<'_>]) {
-        let built_in = BUILT_IN.iter().position(|(own, _)| *own == header.name);
-        if self.before.is_none() && header.name >= BUILT_IN[0].0 {
+    fn group(&mut self, group: &Group, places: &[Place]) {
+        let built_in = BUILT_IN.iter().position(|(own, _)| *own == &*group.name);
+        if self.before.is_none() && *group.name >= *BUILT_IN[0].0 {
             self.before = Some(std::mem::take(&mut self.builder).finish());
         }
         let mut open = built_in.is_some();
-        for entry in entries {
-            let Some(block) = self.selected_block(entry) else {
+        for place in places {
+            let seen = &self.view.clusters[place.cluster as usize];
+            let Some(snapshot) = &seen.snapshot else {
+                continue;
+            };
+            let family = &snapshot.families[place.family as usize];
+            let Some(block) = self.selected_block(place.cluster as usize, family) else {
                 continue;
             };
             if let Some(own) = built_in {
-                self.same_name[own].push(block);
+                self.same_name[own].push(block.into_owned());
                 continue;
             }
             if !std::mem::replace(&mut open, true) {
-                let name = escape::name(header.name, self.ask.escaping);
-                write_header(self.builder.text(), &name, header.kind, header.help);
+                let name = escape::name(&group.name, self.ask.escaping);
+                write_header(self.builder.text(), &name, group.kind, &group.help);
             }
             self.builder.block(&block);
         }
     }
 
     /// The lines of a family that are asked for, as they are asked for.
-    fn selected_block(&mut self, entry: &Entry<'_>) -> Option<Block> {
-        let family = entry.family;
-        let block = match self.part_of(entry) {
+    fn selected_block(&mut self, cluster: usize, family: &'a Family) -> Option<Cow<'a, Block>> {
+        let block = match self.part_of(cluster, family) {
             Part::None => return None,
-            Part::Whole => family.block.clone(),
-            Part::Lines => self.lines_of(entry)?,
+            Part::Whole => Cow::Borrowed(&family.block),
+            Part::Lines => Cow::Owned(self.lines_of(cluster, family)?),
         };
         let as_it_is = match self.ask.escaping {
             Escaping::Utf8 => true,
-            Escaping::Underscores | Escaping::Values => !family.utf8,
+            Escaping::Underscores | Escaping::Values => !family.heading.utf8,
             Escaping::Dots => false,
         };
         Some(if as_it_is {
             block
         } else {
-            Block::new(escape::rewrite(block.text(), self.ask.escaping).into())
+            Cow::Owned(Block::new(
+                escape::rewrite(block.text(), self.ask.escaping).into(),
+            ))
         })
     }
 
-    fn part_of(&self, entry: &Entry<'_>) -> Part {
+    fn part_of(&self, cluster: usize, family: &Family) -> Part {
         let Some(selection) = self.ask.selection else {
             return Part::Whole;
         };
-        let slot = &self.view.clusters[entry.cluster].slot;
+        let slot = &self.view.clusters[cluster].slot;
         let cluster = slot
             .labels_all()
             .then(|| (self.layout.cluster_label, slot.name()));
-        selection.part_of(&entry.family.name, cluster)
+        selection.part_of(&family.heading.name, cluster)
     }
 
-    fn lines_of(&mut self, entry: &Entry<'_>) -> Option<Block> {
+    fn lines_of(&mut self, cluster: usize, family: &Family) -> Option<Block> {
         let selection = self.ask.selection?;
         self.selected.clear();
-        let memo = &mut self.memos[entry.cluster];
-        self.judged += Memo::copy_lines(memo, selection, entry.family, &mut self.selected);
+        let memo = &mut self.memos[cluster];
+        self.judged += Memo::copy_lines(memo, selection, family, &mut self.selected);
         (!self.selected.is_empty()).then(|| Block::new(Bytes::copy_from_slice(&self.selected)))
     }
 
@@ -270,30 +192,6 @@ impl<'a> Joiner<'a> {
             same_name: self.same_name,
         }
     }
-}
-
-/// Type and HELP of a group: the type only where all clusters agree, and for histograms and summaries only where
-/// the group is the `whole` of one; the HELP of the first cluster that has one.
-fn describe<'a>(entries: &[Entry<'a>], typed: Typed, whole: bool) -> (MetricKind, &'a str) {
-    if typed == Typed::False {
-        return (MetricKind::Unknown, "");
-    }
-    let help = entries
-        .iter()
-        .map(|entry| &*entry.family.help)
-        .find(|help| !help.is_empty())
-        .unwrap_or_default();
-    let kind = entries[0].family.kind;
-    let agreed = entries.iter().all(|entry| entry.family.kind == kind);
-    let shown = whole || matches!(kind, MetricKind::Counter | MetricKind::Gauge);
-    (
-        if agreed && shown {
-            kind
-        } else {
-            MetricKind::Unknown
-        },
-        help,
-    )
 }
 
 impl Merged {
@@ -334,10 +232,11 @@ impl Merged {
     }
 }
 
-/// Joined pages of the current snapshots, by selection.
+/// Joined pages of the current snapshots, by selection, and the order that the last one was joined in.
 #[derive(Debug, Default)]
 pub(super) struct PageCache {
     pages: ArcSwap<Vec<CachedPage>>,
+    order: ArcSwapOption<Order>,
 }
 
 #[derive(Clone, Debug)]
@@ -349,6 +248,16 @@ struct CachedPage {
 }
 
 impl PageCache {
+    /// The order of a view's families.
+    pub(super) fn order(&self, view: &View, typed: Typed) -> Arc<Order> {
+        if let Some(kept) = self.order.load_full().filter(|kept| kept.fits(view, typed)) {
+            return kept;
+        }
+        let order = Arc::new(Order::new(view, typed));
+        self.order.store(Some(order.clone()));
+        order
+    }
+
     /// Forgets all pages: they hold on to the text of snapshots.
     pub(super) fn clear(&self) {
         self.pages.store(Arc::default());

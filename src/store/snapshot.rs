@@ -24,6 +24,18 @@ pub struct Snapshot {
 /// The lines of one metric name in one cluster.
 #[derive(Clone, Debug)]
 pub struct Family {
+    /// What they are lines of. The same `Arc` from round to round for as long as it says the same, so that the order
+    /// of a page can be kept.
+    pub heading: Arc<Heading>,
+    /// The finished lines, in the order in which the cluster sent them.
+    pub block: Block,
+    /// Where each line begins, and which series it is.
+    pub lines: Lines,
+}
+
+/// What is known of a metric name in one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heading {
     /// The metric name.
     pub name: Arc<str>,
     /// What the cluster's metadata says the name, or the histogram or summary that it is part of, is.
@@ -32,12 +44,8 @@ pub struct Family {
     pub base: Option<Arc<str>>,
     /// The HELP text, unescaped; empty when there is none.
     pub help: Arc<str>,
-    /// Whether the name or a label name in here must be quoted.
+    /// Whether the name or a label name of its series must be quoted.
     pub utf8: bool,
-    /// The finished lines, in the order in which the cluster sent them.
-    pub block: Block,
-    /// Where each line begins, and which series it is.
-    pub lines: Lines,
 }
 
 /// One line of a block.

@@ -69,7 +69,10 @@ fn shown(snapshot: &Snapshot) -> String {
                 .iter()
                 .all(|line| line.ends_with('\n') && line.matches('\n').count() == 1)
         );
-        let head = format!("{} {:?} {:?}\n", family.name, family.kind, family.base);
+        let head = format!(
+            "{} {:?} {:?}\n",
+            family.heading.name, family.heading.kind, family.heading.base
+        );
         text.extend([&head, lines]);
     }
     text
@@ -179,7 +182,7 @@ fn a_bad_line_takes_its_family_and_no_other() {
             .0
             .families
             .iter()
-            .map(|family| family.name.to_string())
+            .map(|family| family.heading.name.to_string())
             .collect()
     };
     let check = |body: &str, want: &[&str]| assert_eq!(names(body), want, "{body}");
@@ -217,7 +220,7 @@ fn a_line_that_is_too_long_is_left_out_whole_wherever_the_windows_end() {
             let left: Vec<_> = snapshot
                 .families
                 .iter()
-                .map(|family| &*family.name)
+                .map(|family| &*family.heading.name)
                 .collect();
             assert_eq!(left.join(" "), want, "windows of {step}");
             assert_eq!(report.dropped(Dropped::BadLine), 1, "windows of {step}");
@@ -291,7 +294,11 @@ fn openmetrics_is_read_into_the_same_lines() {
     let (snapshot, _) = result.unwrap();
     let family = &snapshot.families[0];
     assert_eq!(
-        (&*family.name, family.kind, &*family.help),
+        (
+            &*family.heading.name,
+            family.heading.kind,
+            &*family.heading.help
+        ),
         ("a_total", MetricKind::Counter, "Help.")
     );
     assert_eq!(
@@ -614,7 +621,13 @@ fn metadata_types_what_the_body_does_not() {
     let described: Vec<_> = snapshot
         .families
         .iter()
-        .map(|family| (&*family.name, family.kind, &*family.help))
+        .map(|family| {
+            (
+                &*family.heading.name,
+                family.heading.kind,
+                &*family.heading.help,
+            )
+        })
         .collect();
     assert_eq!(
         described,
