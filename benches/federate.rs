@@ -26,7 +26,7 @@ use tributary::scrape::rules::Rules;
 use tributary::store::page::Ask;
 use tributary::store::select::Selection;
 use tributary::store::snapshot::{Family, Snapshot};
-use tributary::store::{SlotSettings, Store, Typed};
+use tributary::store::{Layout, SlotSettings, Store, Typed};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -82,7 +82,12 @@ impl Fleet {
             stale_after: Duration::from_secs(3600),
             labels_all: true,
         });
-        let store = Store::new(slots.collect(), "cluster".into(), Typed::True);
+        let layout = Layout {
+            cluster_label: "cluster".into(),
+            typed: Typed::True,
+        };
+        let store = Store::new(layout.clone());
+        store.replace(slots.collect(), layout, |_| false);
         self.publish(&store);
         store
     }
@@ -91,7 +96,7 @@ impl Fleet {
     fn publish(&self, store: &Store) {
         for (name, snapshot) in &self.snapshots {
             let slot = store.slot(name).expect("made from the same names");
-            store.publish(slot, fresh(snapshot), Instant::now());
+            store.publish(&slot, fresh(snapshot), Instant::now());
         }
     }
 }

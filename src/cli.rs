@@ -117,6 +117,9 @@ pub struct WebFlags {
     /// Address to listen on: host:port or :port, an IPv6 host in brackets (repeatable).
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "0.0.0.0:9095", value_parser = config::listen_address, help_heading = "Web")]
     pub listen_addresses: Vec<ListenAddress>,
+    /// Answer POST /-/reload, which reads the configuration anew as SIGHUP does.
+    #[arg(long = "web.enable-lifecycle", help_heading = "Web")]
+    pub enable_lifecycle: bool,
 }
 
 /// What is logged.

@@ -74,7 +74,7 @@ pub struct Config {
 }
 
 /// One cluster with every setting decided: its own, else the global one, else the default. A limit of 0 is none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     /// 1 to 63 letters, digits and `.`, `_`, `-`.
     pub name: String,

@@ -5,9 +5,9 @@ use std::io::{Write as _, stderr, stdout};
 use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
-use tributary::app::{self, App};
+use tributary::app::{self, App, Load, Settings};
 use tributary::cli::{self, Command, DemoFlags, LogFlags, RunFlags, WebFlags};
-use tributary::config::{self, Config};
+use tributary::config;
 use tributary::demo;
 use tributary::telemetry::process::Memory;
 use tributary::telemetry::{self, LogFormat};
@@ -38,19 +38,30 @@ fn main() -> ExitCode {
 
 fn run(flags: &RunFlags) -> Result<(), u8> {
     start_log(flags.log);
-    let config = config::build(flags.config_file.as_deref(), &flags.config_flags());
-    let config = config.map_err(|errors| complain(WRONG_USE, errors))?;
+    let (file, said) = (flags.config_file.clone(), flags.config_flags());
+    let load = move || config::build(file.as_deref(), &said);
+    let config = load().map_err(|errors| complain(WRONG_USE, errors))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let limit = flags.memory_limit.or_else(config::cgroup::memory_limit);
-    serve(&config, &flags.web, Memory { limit })
+    let settings = settings(&flags.web, Memory { limit });
+    let app = App::build(config, &settings, Load::new(load));
+    let app = app.map_err(|error| complain(FAILED, error))?;
+    serve(app)
+}
+
+fn settings(web: &WebFlags, memory: Memory) -> Settings {
+    Settings {
+        addresses: web.listen_addresses.clone(),
+        memory,
+        lifecycle: web.enable_lifecycle,
+    }
 }
 
 /// Runs until a signal ends it.
-fn serve(config: &Config, web: &WebFlags, memory: Memory) -> Result<(), u8> {
+fn serve(app: App) -> Result<(), u8> {
     let failed = |error: &dyn Display| complain(FAILED, error);
-    let app = App::build(config, &web.listen_addresses, memory).map_err(|error| failed(&error))?;
     let stop = app::stop_on_signal().map_err(|error| failed(&error))?;
     app.run(&stop).map_err(|error| failed(&error))
 }
@@ -74,15 +85,15 @@ fn demo(flags: &DemoFlags) -> Result<(), u8> {
         .iter()
         .map(|(name, address)| format!("{name}=http://{address}"))
         .collect();
-    let config = config::build(None, &flags.config_flags(named))
-        .map_err(|errors| complain(WRONG_USE, errors))?;
-    let app = App::build(&config, &flags.web.listen_addresses, Memory::default())
-        .map_err(|error| failed(&error))?;
+    let said = flags.config_flags(named);
+    let load = move || config::build(None, &said);
+    let config = load().map_err(|errors| complain(WRONG_USE, errors))?;
+    let settings = settings(&flags.web, Memory::default());
+    let app = App::build(config, &settings, Load::new(load)).map_err(|error| failed(&error))?;
     if let Some(address) = app.addresses().first() {
         print(demo::banner(*address, &started));
     }
-    let stopped = app::stop_on_signal().map_err(|error| failed(&error))?;
-    let result = app.run(&stopped).map_err(|error| failed(&error));
+    let result = serve(app);
     stop.cancel();
     result
 }

@@ -123,7 +123,7 @@ impl NameScheme {
 }
 
 /// A rule that is ready to run. Compile it from a [`RuleSpec`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     action: Action,
     sources: Vec<String>,
@@ -139,7 +139,7 @@ impl Rule {
 }
 
 /// What a rule needs to run, by action.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Step {
     Replace {
         regex: Regex,

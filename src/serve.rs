@@ -4,12 +4,13 @@
 //! |---|---|
 //! | `/federate` | the merged endpoint ([`federate`]) |
 //! | `/metrics` | our own state |
-//! | `/-/healthy`, `/-/ready` | as Prometheus |
+//! | `/-/healthy`, `/-/ready`, `/-/reload` | as Prometheus |
 //! | `/api/v1/clusters` | every cluster's last rounds as JSON |
 //!
 //! Nothing here computes for more than about 200 µs: joining and deflating pages runs in the pool, so `/-/healthy`
 //! answers while others read a gigabyte.
 
+pub mod admin;
 mod body;
 mod clusters;
 pub mod federate;
@@ -17,6 +18,7 @@ pub mod metrics;
 mod status;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -32,12 +35,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use self::admin::Reload;
 use self::body::Body;
 use self::metrics::ServeMetrics;
 use self::stream::Unstuck;
@@ -66,8 +70,8 @@ const WRITE_STALL: Duration = Duration::from_secs(15);
 pub struct Served {
     /// The clusters' snapshots.
     pub store: Arc<Store>,
-    /// State of each cluster, by the order of the store's slots.
-    pub statuses: Vec<Arc<Status>>,
+    /// State of each cluster, by name.
+    pub statuses: ArcSwap<BTreeMap<String, Arc<Status>>>,
     /// For slices of work over 200 µs.
     pub pool: Pool,
     /// Our own metrics.
@@ -78,6 +82,8 @@ pub struct Served {
     pub federate: federate::Settings,
     /// This process, for the detection of loops.
     pub instance_id: Arc<str>,
+    /// Where wishes to reload go; none: they are refused.
+    pub reload: Option<mpsc::Sender<Reload>>,
 }
 
 /// The connections' common room.
@@ -267,6 +273,7 @@ async fn route(
         "/metrics" => "/metrics",
         "/-/healthy" => "/-/healthy",
         "/-/ready" => "/-/ready",
+        "/-/reload" => return ("/-/reload", admin::reload(request.method(), served).await),
         "/api/v1/clusters" => "/api/v1/clusters",
         _ => return ("other", text(StatusCode::NOT_FOUND, "404 page not found\n")),
     };

@@ -15,14 +15,14 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::time::Instant;
 
-use self::page::{Ask, Layout, PageCache};
+use self::page::{Ask, PageCache};
 use self::select::Memos;
 use self::snapshot::Snapshot;
 use crate::expose::Page;
 use crate::expose::escape::Escaping;
 
 /// What the store needs to know of a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotSettings {
     /// The cluster's name, the value of its cluster label.
     pub name: String,
@@ -65,12 +65,26 @@ pub enum Typed {
     False,
 }
 
-/// All slots, in the order of their names.
+/// What is the same for all pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The label that carries a cluster's name.
+    pub cluster_label: String,
+    /// What a page says of kinds.
+    pub typed: Typed,
+}
+
+/// All clusters: their slots, in the order of their names, and how their pages look. A reload swaps it whole.
+#[derive(Debug)]
+struct Clusters {
+    slots: Vec<Arc<Slot>>,
+    layout: Arc<Layout>,
+}
+
+/// The slots of all clusters, and what is kept of their pages.
 #[derive(Debug)]
 pub struct Store {
-    slots: Vec<Arc<Slot>>,
-    cluster_label: String,
-    typed: Typed,
+    clusters: ArcSwap<Clusters>,
     pages: PageCache,
     memos: Memos,
     /// Snapshots published so far.
@@ -95,6 +109,7 @@ pub struct Seen {
 pub struct View {
     /// The clusters, all of them.
     pub clusters: Vec<Seen>,
+    layout: Arc<Layout>,
 }
 
 impl Slot {
@@ -105,6 +120,17 @@ impl Slot {
             attempted: AtomicBool::new(false),
             up: AtomicBool::new(false),
             retired: ArcSwap::default(),
+        }
+    }
+
+    /// The slot for other settings of the same cluster: what was published stays until the next round.
+    fn with(&self, settings: SlotSettings) -> Self {
+        Self {
+            settings,
+            current: ArcSwapOption::new(self.current.load_full()),
+            attempted: AtomicBool::new(self.attempted()),
+            up: AtomicBool::new(self.is_up()),
+            retired: ArcSwap::new(self.retired.load_full()),
         }
     }
 
@@ -173,34 +199,60 @@ impl Slot {
 }
 
 impl Store {
-    /// Empty slots for these clusters.
-    pub fn new(mut clusters: Vec<SlotSettings>, cluster_label: String, typed: Typed) -> Self {
-        clusters.sort_by(|a, b| a.name.cmp(&b.name));
-        let slots = clusters
-            .into_iter()
-            .map(|settings| Arc::new(Slot::new(settings)))
-            .collect();
+    /// A store without clusters.
+    pub fn new(layout: Layout) -> Self {
+        let clusters = Clusters {
+            slots: Vec::new(),
+            layout: layout.into(),
+        };
         Self {
-            slots,
-            cluster_label,
-            typed,
+            clusters: ArcSwap::from_pointee(clusters),
             pages: PageCache::default(),
             memos: Memos::default(),
             published: AtomicU64::new(0),
         }
     }
 
-    /// The slot of a cluster.
-    pub fn slot(&self, name: &str) -> Option<&Arc<Slot>> {
-        self.slots
-            .binary_search_by(|slot| slot.name().cmp(name))
-            .ok()
-            .map(|at| &self.slots[at])
+    /// Replaces the clusters by these, whose names are unique. Those for which `keep` is true keep their slot. Others
+    /// that were there before get a new one that shows their last snapshot until their next round, unless their lines
+    /// were labelled otherwise. One writer at a time.
+    pub fn replace(
+        &self,
+        mut clusters: Vec<SlotSettings>,
+        layout: Layout,
+        keep: impl Fn(&str) -> bool,
+    ) {
+        clusters.sort_by(|a, b| a.name.cmp(&b.name));
+        let old = self.clusters.load();
+        let same_label = old.layout.cluster_label == layout.cluster_label;
+        // At the start everybody is waited for; a cluster that comes later keeps nobody waiting.
+        let started = !old.slots.is_empty() && self.all_attempted();
+        let slot = |settings: SlotSettings| match self.slot(&settings.name) {
+            Some(slot) if keep(slot.name()) => slot,
+            Some(slot) if same_label && slot.labels_all() == settings.labels_all => {
+                Arc::new(slot.with(settings))
+            }
+            _ => {
+                let slot = Slot::new(settings);
+                slot.attempted.store(started, Ordering::Release);
+                Arc::new(slot)
+            }
+        };
+        let slots = clusters.into_iter().map(slot).collect();
+        let layout = if layout == *old.layout {
+            old.layout.clone()
+        } else {
+            layout.into()
+        };
+        self.clusters.store(Arc::new(Clusters { slots, layout }));
+        self.pages.clear();
     }
 
-    /// All slots, by name.
-    pub fn slots(&self) -> &[Arc<Slot>] {
-        &self.slots
+    /// The slot of a cluster.
+    pub fn slot(&self, name: &str) -> Option<Arc<Slot>> {
+        let slots = &self.clusters.load().slots;
+        let at = slots.binary_search_by(|slot| slot.name().cmp(name));
+        at.ok().map(|at| slots[at].clone())
     }
 
     /// Makes a round's result the cluster's current snapshot.
@@ -216,19 +268,20 @@ impl Store {
         self.pages.clear();
     }
 
-    /// The label that carries a cluster's name.
-    pub fn cluster_label(&self) -> &str {
-        &self.cluster_label
-    }
-
     /// True once every cluster has answered or failed.
     pub fn all_attempted(&self) -> bool {
-        self.slots.iter().all(|slot| slot.attempted())
+        self.clusters
+            .load()
+            .slots
+            .iter()
+            .all(|slot| slot.attempted())
     }
 
     /// The most old snapshots of one cluster that readers hold at this moment.
     pub fn generations_pinned(&self) -> usize {
-        self.slots
+        self.clusters
+            .load()
+            .slots
             .iter()
             .map(|slot| slot.pinned())
             .max()
@@ -237,7 +290,8 @@ impl Store {
 
     /// What every cluster has to show at `now`.
     pub fn view(&self, now: Instant) -> View {
-        let clusters = self.slots.iter().map(|slot| {
+        let all = self.clusters.load();
+        let clusters = all.slots.iter().map(|slot| {
             let (published, age) = slot.at(now);
             let version = published.as_ref().map_or(0, |published| published.version);
             let snapshot = published.map(|published| published.snapshot.clone());
@@ -250,29 +304,40 @@ impl Store {
         });
         View {
             clusters: clusters.collect(),
+            layout: all.layout.clone(),
         }
     }
 
     /// The answer to `ask` for a view: joined from the cache when nothing was published since. Costs up to some
     /// milliseconds of CPU time for a thousand families, more where lines must be selected or names escaped.
     pub fn pages(&self, view: &View, ask: Ask<'_>) -> [Arc<Page>; 3] {
-        let layout = Layout {
-            cluster_label: &self.cluster_label,
-            typed: self.typed,
-        };
         let ask = Ask {
             escaping: view.escaping_needed(ask.escaping),
             ..ask
         };
         let merged = self.pages.get_or_join(view, ask, || {
-            let order = self.pages.order(view, self.typed);
-            page::join(view, &order, ask, &self.memos, layout)
+            let order = self.pages.order(view);
+            page::join(view, &order, ask, &self.memos)
         });
-        merged.pages(view, layout)
+        merged.pages(view)
     }
 }
 
 impl View {
+    /// How pages of it look.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The numbering of each cluster's series; 0 where there is no snapshot.
+    fn lineages(&self) -> impl Iterator<Item = u64> {
+        self.clusters.iter().map(|seen| {
+            seen.snapshot
+                .as_ref()
+                .map_or(0, |snapshot| snapshot.lineage)
+        })
+    }
+
     /// How many clusters have a snapshot to show.
     pub fn present(&self) -> usize {
         self.clusters

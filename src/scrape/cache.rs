@@ -6,6 +6,7 @@
 //! `,cluster="…"}` out).
 
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ use crate::store::snapshot::{Heading, Line};
 /// The memory of one cluster.
 #[derive(Debug)]
 pub struct Cache {
+    /// Tells its slots from those of any other cache.
+    pub(super) lineage: u64,
     /// Text of the last round.
     pub(super) text: Bytes,
     /// The series of the last body, in its order.
@@ -107,6 +110,7 @@ impl Default for Cache {
         let vacant = endings.acquire(b"\n");
         debug_assert_eq!(vacant, VACANT_ENDING);
         Self {
+            lineage: LINEAGES.fetch_add(1, Ordering::Relaxed),
             text: Bytes::new(),
             order: Vec::new(),
             spare: Vec::new(),
@@ -129,6 +133,9 @@ impl Default for Cache {
     }
 }
 
+/// The lineage of the next cache.
+static LINEAGES: AtomicU64 = AtomicU64::new(1);
+
 /// The ending of empty slots: no line begins with it, so none is taken for theirs.
 const VACANT_ENDING: u32 = 0;
 
@@ -142,7 +149,6 @@ impl Cache {
             .is_some_and(|known| Arc::ptr_eq(known, rules))
         {
             *self = Self {
-                round: self.round,
                 rules: Some(rules.clone()),
                 ..Self::default()
             };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use dashmap::DashSet;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -34,6 +35,8 @@ struct OfPhase {
     phase: &'static str,
 }
 
+const PHASES: [&str; 4] = ["wait", "read", "parse", "publish"];
+
 type Seconds = Counter<f64, AtomicU64>;
 type SecondsGauge = Gauge<f64, AtomicU64>;
 
@@ -42,6 +45,8 @@ type SecondsGauge = Gauge<f64, AtomicU64>;
 pub struct ScrapeMetrics {
     rounds: Family<OfCluster, Counter>,
     failures: Family<WithReason, Counter>,
+    /// The classes of errors that there were, to find their counters again.
+    reasons: DashSet<(Arc<str>, &'static str)>,
     last_error: Family<WithReason, Gauge>,
     late: Family<OfCluster, Counter>,
     phases: Family<OfPhase, Seconds>,
@@ -139,6 +144,41 @@ impl ScrapeMetrics {
         }
     }
 
+    /// Takes the counters of a cluster away that is no more.
+    pub fn forget(&self, cluster: &str) {
+        let of = of(cluster);
+        let counters = [
+            &self.rounds,
+            &self.late,
+            &self.wire_bytes,
+            &self.decoded_bytes,
+            &self.samples,
+            &self.added,
+            &self.removed,
+            &self.matched,
+        ];
+        for counter in counters {
+            counter.remove(&of);
+        }
+        self.duration.remove(&of);
+        self.series.remove(&of);
+        for phase in PHASES {
+            let cluster = of.cluster.clone();
+            self.phases.remove(&OfPhase { cluster, phase });
+        }
+        for reason in Dropped::ALL {
+            self.dropped.remove(&with_reason(cluster, reason.reason()));
+        }
+        self.reasons.retain(|(of, reason)| {
+            let ours = **of == *cluster;
+            if ours {
+                self.failures.remove(&with_reason(cluster, reason));
+                self.last_error.remove(&with_reason(cluster, reason));
+            }
+            !ours
+        });
+    }
+
     pub(super) fn late(&self, cluster: &str) {
         self.late.get_or_create(&of(cluster)).inc();
     }
@@ -151,6 +191,7 @@ impl ScrapeMetrics {
         before: Option<&'static str>,
     ) {
         self.ended(cluster, duration, before);
+        self.reasons.insert((cluster.into(), reason));
         self.failures
             .get_or_create(&with_reason(cluster, reason))
             .inc();
@@ -174,13 +215,8 @@ impl ScrapeMetrics {
         } = success;
         self.ended(cluster, duration, before);
         let of = of(cluster);
-        let named = [
-            ("wait", phases.wait),
-            ("read", phases.read),
-            ("parse", phases.parse),
-            ("publish", phases.publish),
-        ];
-        for (phase, time) in named {
+        let times = [phases.wait, phases.read, phases.parse, phases.publish];
+        for (phase, time) in PHASES.into_iter().zip(times) {
             let of = OfPhase {
                 cluster: cluster.into(),
                 phase,
@@ -265,7 +301,7 @@ mod tests {
 
     use super::*;
     use crate::store::snapshot::Snapshot;
-    use crate::store::{SlotSettings, Typed};
+    use crate::store::{Layout, SlotSettings, Typed};
 
     #[test]
     fn a_cluster_shows_whether_it_is_up_and_how_old_its_snapshot_is() {
@@ -274,9 +310,17 @@ mod tests {
             stale_after: Duration::from_secs(60),
             labels_all: true,
         };
-        let slots = vec![settings("a"), settings("b")];
-        let store = Arc::new(Store::new(slots, "cluster".into(), Typed::True));
-        store.publish(&store.slots()[0], Snapshot::default(), Instant::now());
+        let layout = Layout {
+            cluster_label: "cluster".into(),
+            typed: Typed::True,
+        };
+        let store = Arc::new(Store::new(layout.clone()));
+        store.replace(vec![settings("a"), settings("b")], layout, |_| false);
+        store.publish(
+            &store.slot("a").unwrap(),
+            Snapshot::default(),
+            Instant::now(),
+        );
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Snapshots(store)));
         let mut page = String::new();

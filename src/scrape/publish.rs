@@ -38,6 +38,7 @@ pub(super) fn snapshot(
     });
     let whole = Whole { text, lines };
     let mut snapshot = Snapshot {
+        lineage: cache.lineage,
         series: whole.lines.len() as u64,
         newest_ms,
         ..Snapshot::default()

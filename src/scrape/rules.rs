@@ -1,5 +1,6 @@
 //! What decides which labels a series leaves with: relabelling, then the cluster's own labels.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -65,20 +66,21 @@ pub struct Rules {
 const CLAIMS_MAX: usize = 10_000;
 
 /// Owners of cluster label values. A configured cluster owns its name; any other value belongs to the cluster that
-/// first sent it, as long as the process lives.
+/// first sent it, as long as that is configured.
 #[derive(Debug, Default)]
 pub struct Claims {
     owners: DashMap<String, String>,
 }
 
 impl Claims {
-    /// Every configured cluster owns its name.
-    pub fn new<'a>(clusters: impl IntoIterator<Item = &'a str>) -> Self {
-        Self {
-            owners: clusters
-                .into_iter()
-                .map(|name| (name.to_owned(), name.to_owned()))
-                .collect(),
+    /// From now on these are the configured clusters: they own their names, and what others owned is nobody's.
+    pub fn configure<'a>(&self, clusters: impl IntoIterator<Item = &'a str>) {
+        let names: HashSet<&str> = clusters.into_iter().collect();
+        self.owners.retain(|value, owner| {
+            names.contains(&**owner) && (owner == value || !names.contains(&**value))
+        });
+        for name in names {
+            self.owners.insert(name.to_owned(), name.to_owned());
         }
     }
 
@@ -280,7 +282,8 @@ mod tests {
 
     #[test]
     fn under_honor_a_value_has_one_owner() {
-        let claims = Arc::new(Claims::new(["c1", "c2"]));
+        let claims = Arc::new(Claims::default());
+        claims.configure(["c1", "c2"]);
         let of = |cluster: &str| Rules {
             cluster: cluster.into(),
             conflict: LabelConflict::Honor,
@@ -302,6 +305,16 @@ mod tests {
         assert_eq!(
             stamp(&of("c2"), r#"up{instance="i"}"#),
             "up|cluster=c2|instance=i"
+        );
+        claims.configure(["c2", "c3"]);
+        assert_eq!(
+            stamp(&of("c2"), r#"up{cluster="x",instance="i"}"#),
+            "up|cluster=x|instance=i",
+            "what a removed cluster owned is free"
+        );
+        assert_eq!(
+            stamp(&of("c2"), r#"up{cluster="c3",instance="i"}"#),
+            "cluster_label"
         );
     }
 

@@ -61,11 +61,11 @@ struct LastError {
 /// The state of every cluster.
 pub(super) fn answer(served: &Served) -> Response<Body> {
     let view = served.store.view(Instant::now());
+    let statuses = served.statuses.load();
     let clusters = view
         .clusters
         .iter()
-        .zip(&served.statuses)
-        .map(|(seen, status)| cluster(seen, status))
+        .filter_map(|seen| Some(cluster(seen, statuses.get(seen.slot.name())?)))
         .collect();
     let body = serde_json::to_vec(&Envelope {
         status: "success",

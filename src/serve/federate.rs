@@ -6,6 +6,7 @@
 //! scraper.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,13 +47,29 @@ const SEGMENTS_AHEAD: usize = 2;
 #[derive(Debug)]
 pub struct Settings {
     /// Whether a request without `match[]` gets everything; else it gets our own series only.
-    pub empty_match_is_all: bool,
+    empty_match_is_all: AtomicBool,
     /// Places for bodies in flight.
-    pub places: Arc<Semaphore>,
+    places: Arc<Semaphore>,
 }
 
 /// Bodies in flight at the same time; more are told to come again.
-pub const BODIES_MAX: usize = 8;
+const BODIES_MAX: usize = 8;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            empty_match_is_all: AtomicBool::new(true),
+            places: Arc::new(Semaphore::new(BODIES_MAX)),
+        }
+    }
+}
+
+impl Settings {
+    /// What requests without `match[]` get from now on: everything, or our own series only.
+    pub fn set_empty_match(&self, is_all: bool) {
+        self.empty_match_is_all.store(is_all, Ordering::Relaxed);
+    }
+}
 
 /// Answers one request.
 pub(super) async fn answer<B>(request: &Request<B>, served: &Arc<Served>) -> Response<Body> {
@@ -71,7 +88,7 @@ pub(super) async fn answer<B>(request: &Request<B>, served: &Arc<Served>) -> Res
 /// The ids of all Tributaries whose data an answer may hold: ours, and those that our clusters' answers named.
 fn via(served: &Served) -> Option<HeaderValue> {
     let mut ids = vec![served.instance_id.to_string()];
-    for status in &served.statuses {
+    for status in served.statuses.load().values() {
         ids.extend(status.load().via.iter().cloned());
     }
     ids[1..].sort_unstable();
@@ -168,7 +185,7 @@ fn selection(query: &str, settings: &Settings) -> Result<Option<Selection>, Stri
             selectors.len()
         ));
     }
-    if selectors.is_empty() && settings.empty_match_is_all {
+    if selectors.is_empty() && settings.empty_match_is_all.load(Ordering::Relaxed) {
         return Ok(None);
     }
     let mut sets = Vec::with_capacity(selectors.len());
@@ -329,10 +346,7 @@ mod tests {
 
     #[test]
     fn what_selects_everything_is_no_selection() {
-        let settings = Settings {
-            empty_match_is_all: true,
-            places: Arc::new(Semaphore::new(1)),
-        };
+        let settings = Settings::default();
         let check = |query: &str, want: Result<bool, &str>| {
             let got = selection(query, &settings).map(|selection| selection.is_some());
             assert_eq!(

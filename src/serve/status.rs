@@ -3,6 +3,7 @@
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use prometheus_client::encoding::text::encode;
+use tokio::time::Instant;
 
 use super::body::Body;
 use super::{Served, text};
@@ -28,12 +29,12 @@ pub(super) fn ready(served: &Served) -> Response<Body> {
     if served.store.all_attempted() {
         return text(StatusCode::OK, "Tributary is Ready.\n");
     }
-    let waiting: Vec<&str> = served
-        .store
-        .slots()
+    let view = served.store.view(Instant::now());
+    let waiting: Vec<&str> = view
+        .clusters
         .iter()
-        .filter(|slot| !slot.attempted())
-        .map(|slot| slot.name())
+        .filter(|seen| !seen.slot.attempted())
+        .map(|seen| seen.slot.name())
         .take(10)
         .collect();
     text(

@@ -51,7 +51,8 @@ struct Entry<'a> {
 
 impl Order {
     /// Sorts the families of a view.
-    pub(super) fn new(view: &View, typed: Typed) -> Self {
+    pub(super) fn new(view: &View) -> Self {
+        let typed = view.layout.typed;
         let made_from: Vec<Option<Vec<Arc<Heading>>>> = view
             .clusters
             .iter()
@@ -85,8 +86,8 @@ impl Order {
     }
 
     /// Whether it is the order of a view's families too.
-    pub(super) fn fits(&self, view: &View, typed: Typed) -> bool {
-        self.typed == typed
+    pub(super) fn fits(&self, view: &View) -> bool {
+        self.typed == view.layout.typed
             && self.made_from.len() == view.clusters.len()
             && self
                 .made_from

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::order::{Group, Order, Place};
 use super::select::{Memo, Memos, Part, Selection};
 use super::snapshot::Family;
-use super::{Typed, View};
+use super::{Layout, Typed, View};
 use crate::expose::escape::{self, Escaping};
 use crate::expose::text::{write_header, write_series};
 use crate::expose::{Block, Page, PageBuilder};
@@ -45,14 +45,6 @@ pub struct Merged {
     same_name: [Vec<Block>; 2],
 }
 
-/// What is the same for all pages.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Layout<'a> {
-    /// The label that carries a cluster's name.
-    pub(super) cluster_label: &'a str,
-    pub(super) typed: Typed,
-}
-
 /// What a page is made of, beside the view.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
@@ -63,14 +55,8 @@ pub struct Ask<'a> {
 }
 
 /// Joins the selected families of a view, which stand in this order.
-pub(super) fn join(
-    view: &View,
-    order: &Order,
-    ask: Ask<'_>,
-    memos: &Memos,
-    layout: Layout<'_>,
-) -> Merged {
-    let mut joiner = Joiner::new(view, ask, memos, layout);
+pub(super) fn join(view: &View, order: &Order, ask: Ask<'_>, memos: &Memos) -> Merged {
+    let mut joiner = Joiner::new(view, ask, memos);
     for (group, places) in order.groups() {
         joiner.group(group, places);
     }
@@ -80,7 +66,6 @@ pub(super) fn join(
 struct Joiner<'a> {
     view: &'a View,
     ask: Ask<'a>,
-    layout: Layout<'a>,
     remembered: &'a Memos,
     memos: Vec<Arc<Memo>>,
     before: Option<Page>,
@@ -92,14 +77,13 @@ struct Joiner<'a> {
 }
 
 impl<'a> Joiner<'a> {
-    fn new(view: &'a View, ask: Ask<'a>, remembered: &'a Memos, layout: Layout<'a>) -> Self {
+    fn new(view: &'a View, ask: Ask<'a>, remembered: &'a Memos) -> Self {
         let memos = ask
             .selection
-            .map(|selection| remembered.take(selection, view.clusters.len()));
+            .map(|selection| remembered.take(selection, view.lineages()));
         Self {
             view,
             ask,
-            layout,
             remembered,
             memos: memos.unwrap_or_default(),
             before: None,
@@ -165,7 +149,7 @@ impl<'a> Joiner<'a> {
         let slot = &self.view.clusters[cluster].slot;
         let cluster = slot
             .labels_all()
-            .then(|| (self.layout.cluster_label, slot.name()));
+            .then(|| (&*self.view.layout.cluster_label, slot.name()));
         selection.part_of(&family.heading.name, cluster)
     }
 
@@ -196,16 +180,17 @@ impl<'a> Joiner<'a> {
 
 impl Merged {
     /// All pages of an answer: the clusters' families with our own in their place among them.
-    pub(super) fn pages(&self, view: &View, layout: Layout<'_>) -> [Arc<Page>; 3] {
+    pub(super) fn pages(&self, view: &View) -> [Arc<Page>; 3] {
         [
             self.before.clone(),
-            self.built_in(view, layout).into(),
+            self.built_in(view).into(),
             self.after.clone(),
         ]
     }
 
     /// State and age of every cluster. Without timestamps, so that the central server stamps and ends them itself.
-    fn built_in(&self, view: &View, layout: Layout<'_>) -> Page {
+    fn built_in(&self, view: &View) -> Page {
+        let layout = view.layout();
         let mut builder = PageBuilder::new();
         for (own, (name, help)) in BUILT_IN.iter().enumerate() {
             match layout.typed {
@@ -221,7 +206,7 @@ impl Merged {
                 };
                 let Some(value) = value else { continue };
                 let text = builder.text();
-                write_series(text, name, [(layout.cluster_label, seen.slot.name())]);
+                write_series(text, name, [(&*layout.cluster_label, seen.slot.name())]);
                 text.extend_from_slice(format!(" {value}\n").as_bytes());
             }
             self.same_name[own]
@@ -244,16 +229,17 @@ struct CachedPage {
     selection: Option<Arc<str>>,
     escaping: Escaping,
     versions: Vec<u64>,
+    layout: Arc<Layout>,
     merged: Arc<Merged>,
 }
 
 impl PageCache {
     /// The order of a view's families.
-    pub(super) fn order(&self, view: &View, typed: Typed) -> Arc<Order> {
-        if let Some(kept) = self.order.load_full().filter(|kept| kept.fits(view, typed)) {
+    pub(super) fn order(&self, view: &View) -> Arc<Order> {
+        if let Some(kept) = self.order.load_full().filter(|kept| kept.fits(view)) {
             return kept;
         }
-        let order = Arc::new(Order::new(view, typed));
+        let order = Arc::new(Order::new(view));
         self.order.store(Some(order.clone()));
         order
     }
@@ -275,6 +261,7 @@ impl PageCache {
             page.selection.as_ref() == key
                 && page.escaping == ask.escaping
                 && page.versions == versions
+                && Arc::ptr_eq(&page.layout, &view.layout)
         };
         if let Some(found) = self.pages.load().iter().find(fits) {
             return found.merged.clone();
@@ -284,6 +271,7 @@ impl PageCache {
             selection: key.cloned(),
             escaping: ask.escaping,
             versions,
+            layout: view.layout.clone(),
             merged: merged.clone(),
         };
         self.pages.rcu(|pages| {

@@ -4,6 +4,7 @@
 //! verdict on a series is kept ([`Memo`]): a federate job sends the same selectors every few seconds, so from the
 //! second time on only series that appeared since are looked at.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -110,6 +111,8 @@ fn set_part(set: &[Matcher], family: &str, cluster: Option<(&str, &str)>) -> Par
 /// Verdicts on the series of one cluster, by slot.
 #[derive(Clone, Debug, Default)]
 pub struct Memo {
+    /// The numbering of the slots.
+    lineage: u64,
     verdicts: Vec<Verdict>,
 }
 
@@ -177,27 +180,40 @@ pub struct Memos {
 #[derive(Debug)]
 struct Remembered {
     used: u64,
-    /// By position of the cluster in the store.
-    clusters: Vec<Arc<Memo>>,
+    by_lineage: HashMap<u64, Arc<Memo>>,
 }
 
 impl Memos {
-    /// The verdicts known for a selection; empty ones for a new selection.
-    pub fn take(&self, selection: &Selection, clusters: usize) -> Vec<Arc<Memo>> {
-        let known = self
-            .by_selection
-            .get(selection.key())
-            .map(|found| found.clusters.clone());
-        known
-            .filter(|memos| memos.len() == clusters)
-            .unwrap_or_else(|| vec![Arc::default(); clusters])
+    /// The verdicts known for a selection, one memo for each of these lineages; empty ones where nothing is known.
+    pub fn take(
+        &self,
+        selection: &Selection,
+        lineages: impl Iterator<Item = u64>,
+    ) -> Vec<Arc<Memo>> {
+        let known = self.by_selection.get(selection.key());
+        let memo = |lineage| {
+            let known = known.as_ref()?.by_lineage.get(&lineage)?;
+            Some(known.clone())
+        };
+        let empty = |lineage| {
+            let verdicts = Vec::new();
+            Arc::new(Memo { lineage, verdicts })
+        };
+        lineages
+            .map(|lineage| memo(lineage).unwrap_or_else(|| empty(lineage)))
+            .collect()
     }
 
     /// Keeps verdicts for the next time.
     pub fn put(&self, selection: &Selection, clusters: Vec<Arc<Memo>>) {
         let used = self.clock.fetch_add(1, Ordering::Relaxed);
+        let by_lineage = clusters
+            .into_iter()
+            .map(|memo| (memo.lineage, memo))
+            .collect();
+        let remembered = Remembered { used, by_lineage };
         self.by_selection
-            .insert(selection.key().clone(), Remembered { used, clusters });
+            .insert(selection.key().clone(), remembered);
         if self.by_selection.len() > MEMOS_MAX {
             let oldest = self
                 .by_selection

@@ -11,6 +11,9 @@ use crate::model::metadata::MetricKind;
 pub struct Snapshot {
     /// Sorted by name, names unique.
     pub families: Vec<Family>,
+    /// Which numbering the slots of its lines are from: no two loops, and no two sets of rules, share one. Never 0
+    /// in a snapshot that has lines.
+    pub lineage: u64,
     /// Series in all families.
     pub series: u64,
     /// Bytes of text in all families.
@@ -55,7 +58,7 @@ pub struct Line {
     pub start: u32,
     /// Number of the series in its cluster, small and used again after the series has gone.
     pub slot: u32,
-    /// Round in which the series took the slot: slot and birth together name a series for good.
+    /// Round in which the series took the slot: lineage, slot and birth together name a series for good.
     pub born: u32,
 }
 

@@ -20,5 +20,7 @@ mod scenarios;
 mod real;
 // Upstreams that fail, lie or never end, and what their clusters show then.
 mod faults;
+// The configuration read anew while everything runs.
+mod reload;
 // Clients that ask for nonsense, read slowly, or come by the thousand.
 mod clients;

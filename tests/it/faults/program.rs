@@ -16,7 +16,7 @@ pub(crate) struct Program {
     child: Child,
     log: Arc<Mutex<String>>,
     address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Program {
@@ -27,6 +27,7 @@ impl Program {
         std::fs::write(&file, yaml).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
         command.arg("--config.file").arg(file);
+        command.arg("--web.enable-lifecycle");
         Self::spawn(command, folder)
     }
 
@@ -72,7 +73,7 @@ impl Program {
             child,
             log,
             address,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -86,6 +87,27 @@ impl Program {
 
     pub(crate) fn get(&self, target: &str) -> Answer {
         http::request(self.address, "GET", target, &[]).unwrap()
+    }
+
+    /// Writes another configuration.
+    pub(crate) fn write(&self, yaml: &str) {
+        std::fs::write(self.folder.path().join("tributary.yaml"), yaml).unwrap();
+    }
+
+    /// Bytes of memory in use.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap() << 10
+    }
+
+    /// Writes another configuration, and a signal says so.
+    pub(crate) fn hang_up(&self, yaml: &str) {
+        self.write(yaml);
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &id]).status().unwrap();
+        assert!(sent.success());
     }
 
     pub(crate) fn is_running(&mut self) -> bool {

@@ -7,9 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tributary::app::App;
+use tributary::app::{App, Load, Settings};
 use tributary::config::{self, Flags, ListenAddress};
-use tributary::telemetry::process::Memory;
 
 use super::http::{self, Answer};
 
@@ -35,13 +34,18 @@ impl Proxy {
     pub(crate) fn start_in(folder: tempfile::TempDir, yaml: &str, port: u16) -> Self {
         let file = folder.path().join("tributary.yaml");
         std::fs::write(&file, yaml).unwrap();
-        let config = config::build(Some(&file), &Flags::default());
-        let config = config.unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
+        let load = move || config::build(Some(&file), &Flags::default());
+        let config = load().unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
         let listen = ListenAddress {
             host: "127.0.0.1".into(),
             port,
         };
-        let app = App::build(&config, &[listen], Memory::default()).unwrap();
+        let settings = Settings {
+            addresses: vec![listen],
+            lifecycle: true,
+            ..Settings::default()
+        };
+        let app = App::build(config, &settings, Load::new(load)).unwrap();
         let address = app.addresses()[0];
         let stop = CancellationToken::new();
         let token = stop.clone();
@@ -60,6 +64,13 @@ impl Proxy {
 
     pub(crate) fn get(&self, target: &str) -> Answer {
         http::request(self.address, "GET", target, &[]).unwrap()
+    }
+
+    /// Writes another configuration and has it read: status and body of the answer.
+    pub(crate) fn reload(&self, yaml: &str) -> (u16, String) {
+        std::fs::write(self.folder.path().join("tributary.yaml"), yaml).unwrap();
+        let answer = http::request(self.address, "POST", "/-/reload", &[]).unwrap();
+        (answer.status, answer.text())
     }
 
     /// The merged page; empty while there is none.

@@ -7,9 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tributary::app::App;
+use tributary::app::{App, Load, Settings};
 use tributary::config::{self, Flags, listen_address};
-use tributary::telemetry::process::Memory;
 
 use super::{eventually, http};
 
@@ -26,10 +25,13 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tributary.yaml");
         fs::write(&file, yaml).unwrap();
-        let config = config::build(Some(&file), &Flags::default());
-        let config = config.unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
-        let listen = listen_address("127.0.0.1:0").unwrap();
-        let app = App::build(&config, &[listen], Memory::default()).unwrap();
+        let load = move || config::build(Some(&file), &Flags::default());
+        let config = load().unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
+        let settings = Settings {
+            addresses: vec![listen_address("127.0.0.1:0").unwrap()],
+            ..Settings::default()
+        };
+        let app = App::build(config, &settings, Load::new(load)).unwrap();
         let address = app.addresses()[0];
         let stop = CancellationToken::new();
         let stopped = stop.clone();

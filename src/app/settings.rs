@@ -1,0 +1,91 @@
+//! What the configuration of a cluster means for each stage.
+
+use std::sync::Arc;
+
+use crate::cluster;
+use crate::cluster::decode::Limits as BodyLimits;
+use crate::config::{Cluster, Config};
+use crate::scrape::limits::Limits;
+use crate::scrape::rules::{Claims, LabelConflict, Rules};
+use crate::scrape::{self, learn};
+use crate::store::{Layout, SlotSettings};
+
+/// How the pages look.
+pub(super) fn layout(config: &Config) -> Layout {
+    Layout {
+        cluster_label: config.cluster_label.clone(),
+        typed: config.typed,
+    }
+}
+
+pub(super) fn slot(cluster: &Cluster) -> SlotSettings {
+    SlotSettings {
+        name: cluster.name.clone(),
+        stale_after: cluster.stale_after,
+        labels_all: cluster.cluster_label_conflict != LabelConflict::Honor,
+    }
+}
+
+pub(super) fn rules(cluster: &Cluster, cluster_label: &str, claims: &Arc<Claims>) -> Arc<Rules> {
+    Arc::new(Rules {
+        cluster: cluster.name.clone(),
+        cluster_label: cluster_label.to_owned(),
+        conflict: cluster.cluster_label_conflict,
+        constants: cluster.labels.clone(),
+        replica_labels: cluster.replica_labels.clone(),
+        relabel: cluster.rules.clone(),
+        normalize_le: cluster.normalize_le,
+        honor_timestamps: cluster.honor_timestamps,
+        on_bad_line: cluster.on_bad_line,
+        limits: Limits {
+            series: cluster.series_limit,
+            labels: cluster.label_limit,
+            label_name_length: cluster.label_name_length_limit,
+            label_value_length: cluster.label_value_length_limit,
+        },
+        claims: claims.clone(),
+    })
+}
+
+pub(super) fn client(cluster: &Cluster) -> cluster::Settings {
+    cluster::Settings {
+        name: cluster.name.clone(),
+        url: cluster.url.clone(),
+        metrics_path: cluster.metrics_path.clone(),
+        matches: cluster.matches.clone(),
+        ca_file: cluster.ca_file.clone(),
+        auth: cluster.auth.clone(),
+        headers: cluster.http_headers.clone(),
+        follow_redirects: cluster.follow_redirects,
+        compression: cluster.compression,
+        timeout: cluster.scrape_timeout,
+    }
+}
+
+pub(super) fn scrape(
+    cluster: &Cluster,
+    rules: Arc<Rules>,
+    instance_id: &Arc<str>,
+) -> scrape::Settings {
+    scrape::Settings {
+        interval: cluster.scrape_interval,
+        timeout: cluster.scrape_timeout,
+        rules,
+        learn: learn::Settings {
+            enabled: client(cluster).is_federate(),
+            interval: cluster.metadata_refresh_interval,
+            timeout: cluster.scrape_timeout,
+            external_labels: cluster.external_labels.clone(),
+        },
+        limits: BodyLimits {
+            compressed: limit(cluster.compressed_body_size_limit),
+            decoded: limit(cluster.body_size_limit),
+        },
+        instance_id: instance_id.clone(),
+    }
+}
+
+/// In the file 0 means no limit.
+fn limit(bytes: u64) -> u64 {
+    if bytes == 0 { u64::MAX } else { bytes }
+}
