@@ -1,5 +1,6 @@
 //! Reload: what changes, what stays, and what a bad file changes, which is nothing.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,9 +18,10 @@ use crate::faults::upstream::{Reply, Upstream};
 fn yaml(interval: &str, clusters: &[(&str, &Upstream, &str)]) -> String {
     let mut yaml = format!("global: {{scrape_interval: {interval}, stale_after: 1h}}\nclusters:\n");
     for (name, upstream, more) in clusters {
-        yaml += &format!(
-            "- {{name: {name}, url: '{}', external_labels: {{}}{more}}}\n",
-            upstream.url()
+        let url = upstream.url();
+        let _ = writeln!(
+            yaml,
+            "- {{name: {name}, url: '{url}', external_labels: {{}}{more}}}"
         );
     }
     yaml
@@ -219,7 +221,7 @@ fn a_hangup_reloads() {
             } else {
                 Err(page)
             }
-        })
+        });
     };
     shows(&line("c1", "one", ""));
     program.hang_up(&yaml("1s", &[("c1", &one, ""), ("c2", &two, "")]));
