@@ -4,6 +4,8 @@
 //! same: `crate::config` lays [`config::Flags`] over the file. A flag that cannot be understood is a [`clap::Error`],
 //! whose exit code is 2 (0 for `--help` and `--version`).
 
+mod grafana;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub use clap_complete::Shell;
+pub use grafana::GrafanaFlags;
 
 use crate::config::{self, ListenAddress, units};
 
@@ -26,6 +29,8 @@ pub enum Command {
     },
     /// The same as [`Command::Run`] over simulated clusters.
     Demo(DemoFlags),
+    /// Print Grafana's data sources for the clusters, or compare them with a file.
+    GrafanaDatasources(GrafanaFlags),
     /// Print the [`completions`] for a shell.
     Completions(Shell),
 }
@@ -195,11 +200,23 @@ enum Sub {
     },
     /// Serve simulated clusters, to look around without any Prometheus.
     Demo(DemoFlags),
+    /// Write files for Grafana.
+    #[command(subcommand)]
+    Grafana(Grafana),
     /// Print the completions for a shell.
     Completions {
         /// The shell.
         shell: Shell,
     },
+}
+
+#[derive(Subcommand, Debug)]
+enum Grafana {
+    /// Print the provisioning file of a data source for each cluster, or compare one with it.
+    #[command(
+        after_help = "Exit codes: 0 done, 1 --check found differences, 2 wrong flags, configuration or file."
+    )]
+    Datasources(GrafanaFlags),
 }
 
 /// Reads the arguments, the program's name first.
@@ -215,6 +232,13 @@ pub fn parse(
     match sub {
         Some(Sub::CheckConfig { file }) => Ok(Command::CheckConfig { file }),
         Some(Sub::Demo(flags)) => Ok(Command::Demo(flags)),
+        Some(Sub::Grafana(Grafana::Datasources(flags)))
+            if flags.config_file.is_none() && flags.clusters.is_empty() =>
+        {
+            let text = "no cluster to write of: give --config.file FILE or --cluster NAME=URL";
+            Err(command.error(ErrorKind::MissingRequiredArgument, text))
+        }
+        Some(Sub::Grafana(Grafana::Datasources(flags))) => Ok(Command::GrafanaDatasources(flags)),
         Some(Sub::Completions { shell }) => Ok(Command::Completions(shell)),
         None if run.config_file.is_none() && run.clusters.is_empty() => {
             let text = "no cluster to scrape: give --config.file FILE or --cluster NAME=URL, or try `tributary demo`";
@@ -323,6 +347,10 @@ mod tests {
             "demo --clusters 5 --series 10 --web.listen-address :1 --scrape.interval 1s --log.level warn",
             "Demo(DemoFlags { clusters: 5, series: 10,",
         );
+        check(
+            "grafana datasources --cluster a=http://a --url http://t:1/ --central-url http://c",
+            "GrafanaDatasources(GrafanaFlags { url: \"http://t:1\", central_url: Some(\"http://c\"), user: None,",
+        );
     }
 
     #[test]
@@ -368,6 +396,12 @@ mod tests {
             "unexpected argument '--config.file'",
         );
         check("check-config", "<FILE>");
+        check("grafana", "datasources");
+        check("grafana datasources", "no cluster to write of");
+        check(
+            "grafana datasources --cluster a=b --url grafana:3000",
+            "does not begin with http://",
+        );
         check("--cluster a=b check-config f", "cannot be used with");
         check("--cluster a=b stray", "stray");
     }

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use check::{ListenAddress, listen_address};
+pub use check::{ListenAddress, address, listen_address};
 pub use problem::{ConfigErrors, Problem};
 pub use report::describe;
 

@@ -16,6 +16,7 @@ pub mod cli;
 pub mod app;
 pub mod demo;
 pub mod config;
+pub mod grafana;
 pub mod serve;
 pub mod promql;
 pub mod scrape;

@@ -171,6 +171,16 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
     })
 }
 
+/// An address on the command line that others are to ask, without slash at the end.
+pub fn address(text: &str) -> Result<String, String> {
+    if text.contains('@') {
+        return Err(
+            "the URL holds a user or password; write scheme, host, port and path only".to_owned(),
+        );
+    }
+    Ok(base_url(text)?.text)
+}
+
 fn is_loopback(host: &str) -> bool {
     match host.parse::<std::net::IpAddr>() {
         Ok(address) => address.is_loopback(),
