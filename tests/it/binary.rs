@@ -28,7 +28,7 @@ fn tributary(arguments: &[&str]) -> Process {
 
 /// Runs to the end; gives standard output and standard error.
 #[track_caller]
-fn run(arguments: &[&str], exit_code: i32) -> (String, String) {
+pub(crate) fn run(arguments: &[&str], exit_code: i32) -> (String, String) {
     let mut process = tributary(arguments);
     let code = process.exit_code(PATIENCE);
     let (out, err) = (process.stdout(), process.stderr());
@@ -37,7 +37,7 @@ fn run(arguments: &[&str], exit_code: i32) -> (String, String) {
 }
 
 #[track_caller]
-fn check_contains(text: &str, parts: &[&str]) {
+pub(crate) fn check_contains(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "no {part:?} in: {text}");
     }

@@ -14,10 +14,20 @@ mod order;
 mod licences;
 // The command line: exit codes, messages, signals.
 mod binary;
+// The provisioning file of Grafana's data sources.
+mod grafana;
+// The files for Kubernetes: Kustomize, schemas, the configuration inside.
+mod kubernetes;
+// The YAML of README.md.
+mod readme;
+// What the Dockerfile copies and what the program needs in its image.
+mod image;
 // Selectors: Prometheus' own /federate against ours, and our own vectors.
 mod scenarios;
 // Three real Prometheus servers, two centres.
 mod real;
+// Two Tributaries side by side.
+mod pair;
 // Upstreams that fail, lie or never end, and what their clusters show then.
 mod faults;
 // The configuration read anew while everything runs.
