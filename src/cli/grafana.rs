@@ -16,8 +16,12 @@ pub struct GrafanaFlags {
     /// Address of the central Prometheus that scrapes Tributary, for All-Clusters; without it that is left out.
     #[arg(long, value_name = "URL", value_parser = config::address)]
     pub central_url: Option<String>,
-    /// User with which Grafana asks Tributary; the password is $TRIBUTARY_PASSWORD in Grafana's environment.
-    #[arg(long, value_name = "NAME")]
+    /// User with which Grafana asks Tributary.
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "User with which Grafana asks Tributary; the password is TRIBUTARY_PASSWORD in Grafana's environment"
+    )]
     pub user: Option<String>,
     /// Print nothing but what is different in this file; exit code 1 if anything is.
     #[arg(long, value_name = "FILE")]

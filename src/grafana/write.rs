@@ -79,7 +79,7 @@ fn quoted(text: &str) -> String {
 fn duration(interval: Duration) -> String {
     let millis = interval.as_millis();
     let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let whole = units.iter().find(|(_, unit)| millis % unit == 0);
+    let whole = units.iter().find(|(_, unit)| millis.is_multiple_of(*unit));
     let (name, unit) = whole.copied().unwrap_or(("ms", 1));
     format!("{}{name}", millis / unit)
 }
