@@ -349,7 +349,7 @@ mod tests {
         );
         check(
             "grafana datasources --cluster a=http://a --url http://t:1/ --central-url http://c",
-            "GrafanaDatasources(GrafanaFlags { url: \"http://t:1\", central_url: Some(\"http://c\"), user: None,",
+            "GrafanaDatasources(GrafanaFlags { url: \"http://t:1\", central_url: Some(\"http://c\"), no_default: false,",
         );
     }
 

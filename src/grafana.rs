@@ -28,6 +28,8 @@ pub struct Settings {
     pub url: String,
     /// That of a Prometheus which scrapes Tributary and holds all clusters.
     pub central_url: Option<String>,
+    /// Whether All-Clusters is the data source of new panels. Grafana refuses a second one beside another file's.
+    pub is_default: bool,
     /// Name with which Grafana asks Tributary. The password comes from [`write::PASSWORD`] in Grafana's environment.
     pub user: Option<String>,
 }
@@ -58,8 +60,8 @@ struct DataSource {
 pub fn provisioning(settings: &Settings) -> String {
     let sources = data_sources(settings, ANSWERS_QUERIES);
     let mut text = write::file(&sources);
-    if !sources.iter().any(|source| source.is_default) {
-        text.push_str(write::NO_DEFAULT);
+    if !sources.iter().any(|source| source.uid == names::UID_ALL) {
+        text.push_str(write::NO_ALL);
     }
     text
 }
@@ -84,7 +86,7 @@ fn data_sources(settings: &Settings, answers_queries: bool) -> Vec<DataSource> {
     sources
 }
 
-/// The data sources that hold every cluster, the default one first.
+/// The data sources that hold every cluster.
 fn of_all_clusters(settings: &Settings, answers_queries: bool) -> Vec<DataSource> {
     // A rate over all clusters needs two samples of the slowest one.
     let slowest = settings.clusters.iter().map(|c| c.scrape_interval).max();
@@ -93,7 +95,7 @@ fn of_all_clusters(settings: &Settings, answers_queries: bool) -> Vec<DataSource
         uid: names::UID_ALL.to_owned(),
         url: settings.url.clone(),
         user: settings.user.clone(),
-        is_default: true,
+        is_default: settings.is_default,
         scrape_interval: slowest.unwrap_or_default(),
     };
     let recent = DataSource {
@@ -132,6 +134,7 @@ mod tests {
                 .collect(),
             url: "http://tributary:9095".to_owned(),
             central_url: None,
+            is_default: true,
             user: None,
         }
     }
@@ -180,6 +183,9 @@ mod tests {
         let central = line("All-Clusters", "http://central:9090", 60, true);
         assert_eq!(list(&fleet, false)[2], central);
         assert_eq!(list(&fleet, true)[2..], [central, recent]);
+        fleet.is_default = false;
+        let defaults = list(&fleet, true).into_iter().filter(|line| line.3);
+        assert_eq!(defaults.count(), 0);
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! Flags → configuration → [`App`] → exit code: 0 done, 1 failed at run time, 2 wrong flags or configuration.
 
+#[path = "main/datasources.rs"]
+mod datasources;
+
 use std::fmt::Display;
 use std::io::{Write as _, stderr, stdout};
 use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 use tributary::app::{self, App, Load, Settings};
-use tributary::cli::{self, Command, DemoFlags, GrafanaFlags, LogFlags, RunFlags, WebFlags};
+use tributary::cli::{self, Command, DemoFlags, LogFlags, RunFlags, WebFlags};
 use tributary::config;
 use tributary::demo;
-use tributary::grafana;
 use tributary::telemetry::process::Memory;
 use tributary::telemetry::{self, LogFormat};
 
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
         Ok(Command::Run(flags)) => run(&flags),
         Ok(Command::CheckConfig { file }) => check_config(&file),
         Ok(Command::Demo(flags)) => demo(&flags),
-        Ok(Command::GrafanaDatasources(flags)) => grafana_datasources(&flags),
+        Ok(Command::GrafanaDatasources(flags)) => datasources::run(&flags),
         Ok(Command::Completions(shell)) => {
             print(cli::completions(shell));
             Ok(())
@@ -98,50 +100,6 @@ fn demo(flags: &DemoFlags) -> Result<(), u8> {
     let result = serve(app);
     stop.cancel();
     result
-}
-
-/// Prints the provisioning file, or what is different in one that is there.
-fn grafana_datasources(flags: &GrafanaFlags) -> Result<(), u8> {
-    let config = config::build(flags.config_file.as_deref(), &flags.config_flags())
-        .map_err(|errors| complain(WRONG_USE, errors))?;
-    let wanted = grafana::provisioning(&grafana::Settings {
-        clusters: config
-            .clusters
-            .iter()
-            .map(|cluster| grafana::Cluster {
-                name: cluster.name.clone(),
-                scrape_interval: cluster.scrape_interval,
-            })
-            .collect(),
-        url: flags.url.clone(),
-        central_url: flags.central_url.clone(),
-        user: flags.user.clone(),
-    });
-    match &flags.check {
-        None => print(wanted),
-        Some(file) => check_datasources(file, &wanted)?,
-    }
-    Ok(())
-}
-
-fn check_datasources(file: &std::path::Path, wanted: &str) -> Result<(), u8> {
-    let name = file.display();
-    let wrong = |error: &dyn Display| complain(WRONG_USE, format!("{name}: {error}"));
-    let found = std::fs::read_to_string(file)
-        .map_err(|error| wrong(&format!("cannot be read ({error})")))?;
-    let differences = grafana::compare(wanted, &found).map_err(|error| {
-        wrong(&format!(
-            "{error}; write one with `tributary grafana datasources`"
-        ))
-    })?;
-    if differences.is_empty() {
-        print(format!("{name}: up to date\n"));
-        return Ok(());
-    }
-    for difference in &differences {
-        print(format!("{name}: {difference}\n"));
-    }
-    Err(FAILED)
 }
 
 fn start_log(flags: LogFlags) {

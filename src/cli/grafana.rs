@@ -16,6 +16,9 @@ pub struct GrafanaFlags {
     /// Address of the central Prometheus that scrapes Tributary, for All-Clusters; without it that is left out.
     #[arg(long, value_name = "URL", value_parser = config::address)]
     pub central_url: Option<String>,
+    /// Do not make All-Clusters the default data source: for a Grafana whose other files name one.
+    #[arg(long)]
+    pub no_default: bool,
     /// User with which Grafana asks Tributary.
     #[arg(
         long,

@@ -21,7 +21,7 @@ datasources:
 ";
 
 /// Stands at the end where nobody answers for all clusters.
-pub(super) const NO_DEFAULT: &str = "\
+pub(super) const NO_ALL: &str = "\
 # All-Clusters is left out: give --central-url URL, a Prometheus that scrapes Tributary's /federate.
 ";
 

@@ -79,6 +79,11 @@ fn the_shipped_file_is_what_the_command_writes() {
         "write it again: tributary {} > {SHIPPED}",
         COMMAND.join(" ")
     );
+    let (out, _) = run(&[&COMMAND[..], &["--no-default"]].concat(), 0);
+    assert_eq!(
+        out,
+        shipped().replace("isDefault: true", "isDefault: false")
+    );
     let (out, err) = run(&[&COMMAND[..], &["--check", SHIPPED]].concat(), 0);
     assert_eq!(
         (out.as_str(), err.as_str()),
