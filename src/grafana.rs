@@ -3,8 +3,8 @@
 //!
 //! What Grafana does with these files decides their form: it finds a data source by its name and never changes the
 //! uid of one that it has, dashboards refer to the uid, `$` in a value begins a variable, and panels take the length
-//! of `$__rate_interval` from `timeInterval`. So names and uids depend on the clusters' names alone ([`names`]), every
-//! text from outside is quoted and escaped ([`write`]), and `timeInterval` is the interval at which a cluster is
+//! of `$__rate_interval` from `timeInterval`. So names and uids depend on the clusters' names alone (`names`), every
+//! text from outside is quoted and escaped (`write`), and `timeInterval` is the interval at which a cluster is
 //! scraped.
 
 mod check;
@@ -30,7 +30,7 @@ pub struct Settings {
     pub central_url: Option<String>,
     /// Whether All-Clusters is the data source of new panels. Grafana refuses a second one beside another file's.
     pub is_default: bool,
-    /// Name with which Grafana asks Tributary. The password comes from [`write::PASSWORD`] in Grafana's environment.
+    /// Name with which Grafana asks Tributary. The password is `TRIBUTARY_PASSWORD` in Grafana's environment.
     pub user: Option<String>,
 }
 

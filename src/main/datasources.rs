@@ -1,4 +1,4 @@
-//! `tributary grafana datasources`: flags and configuration to Grafana's file, on standard output or beside one on disk.
+//! `tributary grafana datasources`: flags and configuration in, Grafana's file on standard output or compared with one.
 
 use std::fmt::Display;
 use std::path::Path;
