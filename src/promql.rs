@@ -7,12 +7,13 @@
 //! So far: the lexer of the whole language, and vector selectors (`match[]`).
 
 pub mod ast;
+pub mod functions;
 pub mod lex;
 mod parse;
 mod print;
 
 pub use parse::{
-    INPUT_BYTES_MAX, MATCHERS_MAX, ParseError, Position, has_non_empty_matcher,
+    INPUT_BYTES_MAX, MATCHERS_MAX, NESTING_MAX, ParseError, Position, has_non_empty_matcher,
     parse_metric_selector, parse_vector_selector,
 };
 pub use print::print_selector;

@@ -8,9 +8,13 @@ use std::fmt;
 
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
-use crate::promql::ast::VectorSelector;
+use crate::promql::ast::{Extent, Length, Span, VectorSelector};
 use crate::promql::lex::{Kind, LexError, Lexer, Operator, Token, unquote};
 use crate::promql::print::quote;
+
+/// The most levels of a tree: parentheses, calls, signs, and operators in a row. Everything that walks a tree may recurse
+/// this deep.
+pub const NESTING_MAX: usize = 200;
 
 /// The longest text that is parsed, in bytes. Prometheus has no limit of its own but that of a request.
 pub const INPUT_BYTES_MAX: usize = 256 * 1024;
@@ -163,7 +167,11 @@ fn selector(input: &str) -> Result<VectorSelector, ParseError> {
     Ok(VectorSelector {
         name: name.map(str::to_owned),
         matchers,
-        span: first.start..end,
+        offset: Length::ZERO,
+        at: None,
+        extent: Extent::Plain,
+        may_match_everything: false,
+        span: Span::new(first.start, end),
     })
 }
 

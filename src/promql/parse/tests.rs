@@ -316,12 +316,18 @@ fn expressions_ask_for_more_than_match_parameters() {
 
     let selector = parse_vector_selector(" foo { a = 'b' } ").unwrap();
     assert_eq!(
-        (selector.name.as_deref(), selector.span),
+        (
+            selector.name.as_deref(),
+            selector.span.start..selector.span.end
+        ),
         (Some("foo"), 1..16)
     );
     let selector = parse_vector_selector("foo # x").unwrap();
     assert_eq!(
-        (selector.name.as_deref(), selector.span),
+        (
+            selector.name.as_deref(),
+            selector.span.start..selector.span.end
+        ),
         (Some("foo"), 0..3)
     );
     assert_eq!(
