@@ -4,16 +4,24 @@
 //! things must be exact here: what is printed parses back to the same tree, and an error carries Prometheus' words and
 //! position (`1:4: parse error: unexpected <op:->`). Rules: `promql/parser` of prometheus/prometheus 3.14.
 //!
-//! So far: the lexer of the whole language, and vector selectors (`match[]`).
+//! [`parse_expr`] reads a whole expression, [`parse_metric_selector`] a `match[]`. What is experimental upstream is so
+//! here too: it is read only with the [`Feature`] of the same name.
 
 pub mod ast;
+mod duration;
+mod features;
 pub mod functions;
 pub mod lex;
 mod parse;
 mod print;
 
+pub use duration::{DurationError, Written, resolve_durations};
+pub use features::{Feature, Features};
 pub use parse::{
-    INPUT_BYTES_MAX, MATCHERS_MAX, NESTING_MAX, ParseError, Position, has_non_empty_matcher,
-    parse_metric_selector, parse_vector_selector,
+    INPUT_BYTES_MAX, MATCHERS_MAX, NESTING_MAX, ParseError, ParseErrors, Position,
+    has_non_empty_matcher, parse_expr, parse_metric_selector, parse_vector_selector,
 };
-pub use print::print_selector;
+pub use print::{prettify, print_expr, print_selector};
+
+#[cfg(test)]
+mod tests;

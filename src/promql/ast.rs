@@ -76,8 +76,10 @@ pub struct NumberLiteral {
 /// A quoted text.
 #[derive(Clone, Debug)]
 pub struct StringLiteral {
-    /// The text without quotes and escapes.
+    /// The text without quotes and escapes, with U+FFFD where it is not UTF-8.
     pub value: String,
+    /// What the escapes come to where that is not UTF-8 (`"\xff"`).
+    pub bytes: Option<Vec<u8>>,
     /// Where it stands, quotes included.
     pub span: Span,
 }
@@ -175,7 +177,7 @@ pub struct Binary {
 }
 
 /// How series of two instant vectors find each other.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct VectorMatching {
     /// How many series of each side may meet.
     pub card: Cardinality,
@@ -305,13 +307,8 @@ pub enum DurationKind {
     Step,
     /// `range()`: from the query's start to its end.
     Range,
-    /// `+a` or `-a`.
-    Sign {
-        /// Whether the sign is `-`.
-        negative: bool,
-        /// What stands behind the sign.
-        expr: Box<DurationExpr>,
-    },
+    /// `-a`, where `a` is no bare number.
+    Negative(Box<DurationExpr>),
     /// `a op b`, and `min_of(a, b)`, `max_of(a, b)`.
     Two {
         /// What is done with the two.

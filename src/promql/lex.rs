@@ -10,7 +10,7 @@ mod text;
 mod token;
 
 pub use number::{duration, number};
-pub use text::unquote;
+pub use text::{unquote, unquote_bytes};
 pub use token::{Aggregator, Keyword, Kind, Operator, Preprocessor, Token};
 
 use crate::promql::print::{quote, quote_char};

@@ -1,19 +1,34 @@
-//! Tokens to tree. So far vector selectors only; nothing here recurses.
+//! Tokens to tree.
 //!
 //! The grammar and the messages are those of Prometheus (`promql/parser/generated_parser.y`, `parse.go`): a message
-//! names the token that does not fit, what was being read, and what would have fitted. Only the first error is kept,
-//! which is the one Prometheus shows.
+//! names the token that does not fit, what was being read, and what would have fitted. Prometheus' parser is a table
+//! driven by one token of lookahead, ours descends; where the table decides a message or a meaning, a comment says so.
+//! A mistake in the syntax ends the reading, mistakes in meaning are collected, and the first is the one to show. Types
+//! are checked only when the syntax is good (`check.rs`).
 
-use std::fmt;
+mod aggregate;
+mod call;
+mod check;
+mod duration;
+mod error;
+mod expr;
+mod extent;
+mod fill;
+mod grouping;
+mod matching;
+mod modifier;
+mod selector;
 
-use crate::model::labels::METRIC_NAME;
-use crate::model::matcher::{MatchOp, Matcher};
-use crate::promql::ast::{Extent, Length, Span, VectorSelector};
-use crate::promql::lex::{Kind, LexError, Lexer, Operator, Token, unquote};
-use crate::promql::print::quote;
+use crate::model::matcher::Matcher;
+use crate::promql::ast::{Expr, Span, VectorSelector};
+use crate::promql::features::{Feature, Features};
+use crate::promql::lex::{Kind, LexError, Lexer, Token};
+
+pub use error::{ParseError, ParseErrors, Position};
+pub use selector::has_non_empty_matcher;
 
 /// The most levels of a tree: parentheses, calls, signs, and operators in a row. Everything that walks a tree may recurse
-/// this deep.
+/// this deep; a duration within it may have as many levels again.
 pub const NESTING_MAX: usize = 200;
 
 /// The longest text that is parsed, in bytes. Prometheus has no limit of its own but that of a request.
@@ -22,71 +37,17 @@ pub const INPUT_BYTES_MAX: usize = 256 * 1024;
 /// The most matchers in one selector, since each may cost the compilation of a regular expression.
 pub const MATCHERS_MAX: usize = 500;
 
-/// Text that is not what it should be. Displays as Prometheus does: `1:4: parse error: unexpected <op:->`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{position}: parse error: {message}")]
-pub struct ParseError {
-    position: Position,
-    message: String,
-}
-
-impl ParseError {
-    fn new(input: &str, offset: usize, message: impl Into<String>) -> Self {
-        ParseError {
-            position: Position::new(input, offset),
-            message: message.into(),
-        }
-    }
-
-    /// Where the error is.
-    pub fn position(&self) -> Position {
-        self.position
-    }
-
-    /// What is wrong, without the place.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-/// A place in a query. Displays as `line:column`; in an empty query as `unknown position`, as Prometheus has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Bytes from the start of the query.
-    pub offset: usize,
-    /// The line, counted from 1; 0 in an empty query.
-    pub line: usize,
-    /// The byte within the line, counted from 1; 0 in an empty query.
-    pub column: usize,
-}
-
-impl Position {
-    /// The place of the byte at `offset`, which begins a character or is one past the end.
-    fn new(input: &str, offset: usize) -> Self {
-        if input.is_empty() {
-            return Position {
-                offset,
-                line: 0,
-                column: 0,
-            };
-        }
-        let before = &input[..offset];
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        let line = 1 + before.matches('\n').count();
-        Position {
-            offset,
-            line,
-            column: offset - line_start + 1,
-        }
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => f.write_str("unknown position"),
-            line => write!(f, "{line}:{}", self.column),
-        }
+/// Reads an expression of any type and checks the types within.
+///
+/// Refused beyond Prometheus: trees of more than [`NESTING_MAX`] levels, input over [`INPUT_BYTES_MAX`], more than
+/// [`MATCHERS_MAX`] matchers in a selector, label names and values whose escapes make no UTF-8, and ranges of less than
+/// a millisecond.
+pub fn parse_expr(input: &str, features: Features) -> Result<Expr, ParseErrors> {
+    let mut parser = Parser::new(input, features);
+    let expr = parser.whole_expression().ok();
+    match expr {
+        Some(expr) if parser.errors.is_empty() => check::check(input, expr),
+        _ => Err(ParseErrors::new(parser.errors)),
     }
 }
 
@@ -97,194 +58,193 @@ impl fmt::Display for Position {
 /// [`parse_vector_selector`]. Refused beyond Prometheus: strings whose escapes make no UTF-8, and input over
 /// [`INPUT_BYTES_MAX`] or [`MATCHERS_MAX`].
 pub fn parse_metric_selector(input: &str) -> Result<Vec<Matcher>, ParseError> {
-    selector(input).map(|selector| selector.matchers)
+    whole_selector(input).map(|selector| selector.matchers)
 }
 
 /// Reads a vector selector as Prometheus reads it within an expression: one metric name at most when it stands before
 /// the braces, and at least one matcher that does not match the empty string.
 pub fn parse_vector_selector(input: &str) -> Result<VectorSelector, ParseError> {
-    let selector = selector(input)?;
-    let fail = |message: String| Err(ParseError::new(input, selector.span.start, message));
-    let Some(name) = &selector.name else {
-        if has_non_empty_matcher(&selector.matchers) {
-            return Ok(selector);
-        }
-        return fail("vector selector must contain at least one non-empty matcher".to_owned());
-    };
-    let inside = selector
-        .matchers
-        .split_last()
-        .map_or(&[][..], |(_, inside)| inside);
-    match inside.iter().find(|m| m.name() == METRIC_NAME) {
-        Some(other) => {
-            let (name, other) = (quote(name), quote(other.value()));
-            fail(format!(
-                "metric name must not be set twice: {name} or {other}"
-            ))
-        }
+    let selector = whole_selector(input)?;
+    match check::selector_mistake(&selector) {
+        Some(message) => Err(ParseError::new(input, selector.span.start, message)),
         None => Ok(selector),
     }
 }
 
-/// Whether some matcher refuses the empty string, so that the selector cannot mean every series by mistake.
-pub fn has_non_empty_matcher(matchers: &[Matcher]) -> bool {
-    matchers.iter().any(|m| !m.matches(""))
+fn whole_selector(input: &str) -> Result<VectorSelector, ParseError> {
+    let mut parser = Parser::new(input, Features::NONE);
+    let selector = parser.whole_selector();
+    match selector {
+        Ok(selector) if parser.errors.is_empty() => Ok(selector),
+        _ => Err(ParseErrors::new(parser.errors).into_first()),
+    }
 }
 
-/// The grammar's `vector_selector`, up to the end of the input.
-fn selector(input: &str) -> Result<VectorSelector, ParseError> {
-    if input.len() > INPUT_BYTES_MAX {
-        let message = format!(
-            "input of {} bytes is over the limit of {INPUT_BYTES_MAX}",
-            input.len()
-        );
-        return Err(ParseError::new(input, 0, message));
-    }
-    let mut parser = Parser {
-        input,
-        lexer: Lexer::new(input),
-    };
-    let first = parser.next()?;
-    let (name, open) = if first.kind.can_be_metric_name() {
-        (Some(first.text), parser.next()?)
-    } else {
-        (None, first)
-    };
-    let (mut matchers, end, behind) = match (open.kind, name) {
-        (Kind::LeftBrace, _) => {
-            let (matchers, end) = parser.label_matchers()?;
-            (matchers, end, parser.next()?)
+/// The rest cannot be read. What is wrong stands in the parser's list.
+#[derive(Debug)]
+struct Stop;
+
+/// What one step of reading gives.
+type Read<T> = Result<T, Stop>;
+
+/// A part of the tree, and its levels below this node: 0 for a leaf.
+struct Built {
+    expr: Box<Expr>,
+    height: usize,
+}
+
+impl Built {
+    fn leaf(expr: Expr) -> Self {
+        Built {
+            expr: Box::new(expr),
+            height: 0,
         }
-        (_, Some(_)) => (Vec::new(), first.end(), open),
-        (_, None) => return Err(parser.unexpected(&open, "")),
-    };
-    if behind.kind != Kind::Eof {
-        return Err(parser.unexpected(&behind, ""));
     }
-    if let Some(name) = name {
-        matchers.push(parser.matcher(&first, MatchOp::Equal, METRIC_NAME, name)?);
-    }
-    Ok(VectorSelector {
-        name: name.map(str::to_owned),
-        matchers,
-        offset: Length::ZERO,
-        at: None,
-        extent: Extent::Plain,
-        may_match_everything: false,
-        span: Span::new(first.start, end),
-    })
 }
 
 struct Parser<'a> {
     input: &'a str,
     lexer: Lexer<'a>,
+    /// The token that comes next, once it has been looked at. Prometheus looks no sooner than it must, and of two
+    /// mistakes the one it meets first counts.
+    ahead: Option<Token<'a>>,
+    features: Features,
+    errors: Vec<ParseError>,
+    /// The tail of the message for a token that does not fit: the innermost construct around that has a message.
+    context: &'static str,
+    /// How many levels of the tree stand above the part being read.
+    depth: usize,
 }
 
-/// What was being read when a token did not fit, and what would have fitted: the tail of the message.
-const WANT_LABEL: &str = r#" in label matching, expected identifier or "}""#;
-const WANT_OPERATOR: &str = " in label matching, expected label matching operator";
-const WANT_VALUE: &str = " in label matching, expected string";
-const WANT_COMMA: &str = r#" in label matching, expected "," or "}""#;
-
 impl<'a> Parser<'a> {
-    /// Everything behind `{`, and the offset behind the closing brace. Commas separate, and one may come last.
-    fn label_matchers(&mut self) -> Result<(Vec<Matcher>, usize), ParseError> {
-        let mut matchers = Vec::new();
-        let mut token = self.next()?;
-        while token.kind != Kind::RightBrace {
-            if matchers.len() == MATCHERS_MAX {
-                return Err(self.error(
-                    token.start,
-                    format!("more than {MATCHERS_MAX} label matchers"),
-                ));
-            }
-            let (matcher, behind) = self.label_matcher(&token)?;
-            matchers.push(matcher);
-            token = match behind.kind {
-                Kind::Comma => self.next()?,
-                Kind::RightBrace => behind,
-                _ => return Err(self.unexpected(&behind, WANT_COMMA)),
-            };
+    fn new(input: &'a str, features: Features) -> Self {
+        Parser {
+            input,
+            lexer: Lexer::new(input),
+            ahead: None,
+            features,
+            errors: Vec::new(),
+            context: "",
+            depth: 0,
         }
-        Ok((matchers, token.end()))
     }
 
-    /// One matcher, or a quoted metric name, that begins with `first`; and the token behind it.
-    ///
-    /// Each token is asked for only when the one before has been dealt with: of two mistakes Prometheus reports the
-    /// one it meets first, and a bad regex counts as met before the next token is read.
-    fn label_matcher(&mut self, first: &Token<'a>) -> Result<(Matcher, Token<'a>), ParseError> {
-        let label = match first.kind {
-            Kind::Identifier => first.text.to_owned(),
-            Kind::String => self.unquote(first)?,
-            _ => return Err(self.unexpected(first, WANT_LABEL)),
-        };
-        let operator = self.next()?;
-        let Some(op) = match_op(operator.kind) else {
-            if first.kind == Kind::String {
-                return Ok((
-                    self.matcher(first, MatchOp::Equal, METRIC_NAME, &label)?,
-                    operator,
-                ));
-            }
-            return Err(self.unexpected(&operator, WANT_OPERATOR));
-        };
-        let value = self.next()?;
-        if value.kind != Kind::String {
-            return Err(self.unexpected(&value, WANT_VALUE));
+    /// Refuses what is too long to be read.
+    fn begin(&mut self) -> Read<()> {
+        if self.input.len() <= INPUT_BYTES_MAX {
+            return Ok(());
         }
-        let matcher = self.matcher(first, op, &label, &self.unquote(&value)?)?;
-        Ok((matcher, self.next()?))
+        let message = format!(
+            "input of {} bytes is over the limit of {INPUT_BYTES_MAX}",
+            self.input.len()
+        );
+        Err(self.stop(0, message))
     }
 
-    /// Builds a matcher; a regex that does not compile is an error at the matcher's first token.
-    fn matcher(
-        &self,
-        at: &Token<'a>,
-        op: MatchOp,
-        label: &str,
-        value: &str,
-    ) -> Result<Matcher, ParseError> {
-        Matcher::new(op, label, value).map_err(|err| self.error(at.start, err.to_string()))
+    /// The next token, which stays the next.
+    fn peek(&mut self) -> Read<Token<'a>> {
+        if let Some(token) = self.ahead {
+            return Ok(token);
+        }
+        match self.lexer.next_token() {
+            Ok(token) => {
+                self.ahead = Some(token);
+                Ok(token)
+            }
+            Err(LexError { at, message }) => Err(self.stop(at, message)),
+        }
     }
 
-    fn unquote(&self, token: &Token<'a>) -> Result<String, ParseError> {
-        unquote(token.text).map_err(|err| {
-            self.error(
-                token.start,
-                format!("error unquoting string {}: {err}", quote(token.text)),
-            )
-        })
+    /// The next token.
+    fn next(&mut self) -> Read<Token<'a>> {
+        let token = self.peek()?;
+        self.ahead = None;
+        Ok(token)
     }
 
-    fn next(&mut self) -> Result<Token<'a>, ParseError> {
-        let input = self.input;
-        self.lexer
-            .next_token()
-            .map_err(|LexError { at, message }| ParseError::new(input, at, message))
+    /// The next token if it is of this kind.
+    fn accept(&mut self, kind: Kind) -> Read<Option<Token<'a>>> {
+        if self.peek()?.kind == kind {
+            self.next().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
-    fn unexpected(&self, token: &Token<'a>, tail: &str) -> ParseError {
-        self.error(
-            token.start,
-            format!("unexpected {}{tail}", token.describe()),
+    /// The next token, which must be of this kind.
+    fn expect(&mut self, kind: Kind) -> Read<Token<'a>> {
+        let token = self.next()?;
+        if token.kind == kind {
+            Ok(token)
+        } else {
+            Err(self.unexpected(&token))
+        }
+    }
+
+    /// Reads with another tail for the message of a token that does not fit.
+    fn within<T>(
+        &mut self,
+        context: &'static str,
+        read: impl FnOnce(&mut Self) -> Read<T>,
+    ) -> Read<T> {
+        let outer = std::mem::replace(&mut self.context, context);
+        let result = read(self);
+        self.context = outer;
+        result
+    }
+
+    /// Reads one level further down, unless that is too deep.
+    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
+        if self.depth == NESTING_MAX {
+            let at = self.peek()?.start;
+            return Err(self.too_deep(at));
+        }
+        self.depth += 1;
+        let result = read(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// The levels of a node above parts of this height, unless there are too many.
+    fn above(&mut self, at: usize, height: usize) -> Read<usize> {
+        if height < NESTING_MAX {
+            Ok(height + 1)
+        } else {
+            Err(self.too_deep(at))
+        }
+    }
+
+    fn too_deep(&mut self, at: usize) -> Stop {
+        self.stop(
+            at,
+            format!("expression is nested more than {NESTING_MAX} levels deep"),
         )
     }
 
-    fn error(&self, offset: usize, message: String) -> ParseError {
-        ParseError::new(self.input, offset, message)
+    /// The end of reading at a token that does not fit.
+    fn unexpected(&mut self, token: &Token<'a>) -> Stop {
+        let message = format!("unexpected {}{}", token.describe(), self.context);
+        self.stop(token.start, message)
+    }
+
+    fn stop(&mut self, at: usize, message: impl Into<String>) -> Stop {
+        self.mistake(at, message);
+        Stop
+    }
+
+    /// Notes a mistake that does not end the reading.
+    fn mistake(&mut self, at: usize, message: impl Into<String>) {
+        self.errors.push(ParseError::new(self.input, at, message));
+    }
+
+    /// Whether an experimental part is switched on.
+    fn has(&self, feature: Feature) -> bool {
+        self.features.has(feature)
     }
 }
 
-/// The comparison that an operator inside braces stands for.
-fn match_op(kind: Kind) -> Option<MatchOp> {
-    match kind {
-        Kind::Assign => Some(MatchOp::Equal),
-        Kind::Operator(Operator::NotEqual) => Some(MatchOp::NotEqual),
-        Kind::Operator(Operator::EqualRegex) => Some(MatchOp::Regex),
-        Kind::Operator(Operator::NotEqualRegex) => Some(MatchOp::NotRegex),
-        _ => None,
-    }
+fn span(token: &Token<'_>) -> Span {
+    Span::new(token.start, token.end())
 }
 
 #[cfg(test)]

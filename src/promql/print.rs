@@ -1,7 +1,11 @@
 //! Trees back to text that Prometheus and we ourselves read back as the same tree, in the same order.
 
+mod expr;
+mod pretty;
 mod quote;
 
+pub use expr::print_expr;
+pub use pretty::prettify;
 pub(crate) use quote::{quote, quote_char, unicode};
 
 use crate::model::labels::{METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
@@ -59,6 +63,11 @@ fn push_matcher(out: &mut String, matcher: &Matcher) {
     if is_name(matcher) && !value.is_empty() && !is_legacy_metric_name(value) {
         return push_string(out, value);
     }
+    push_labelled_matcher(out, matcher);
+}
+
+/// Appends one matcher as `label="value"`.
+fn push_labelled_matcher(out: &mut String, matcher: &Matcher) {
     if is_legacy_label_name(matcher.name()) {
         out.push_str(matcher.name());
     } else {
@@ -70,7 +79,7 @@ fn push_matcher(out: &mut String, matcher: &Matcher) {
         MatchOp::Regex => "=~",
         MatchOp::NotRegex => "!~",
     });
-    push_string(out, value);
+    push_string(out, matcher.value());
 }
 
 #[cfg(test)]

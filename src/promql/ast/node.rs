@@ -1,8 +1,11 @@
 //! What every node knows: its place, its type, and whether another means the same.
 
+use crate::model::matcher::Matcher;
+use crate::promql::duration::literal_millis;
+
 use super::{
     Aggregate, Binary, BinaryOp, Call, DurationExpr, Expr, Length, MatrixSelector, NumberLiteral,
-    Paren, Span, StringLiteral, Subquery, Unary, ValueType, VectorSelector,
+    Paren, Span, StringLiteral, Subquery, Unary, ValueType, VectorMatching, VectorSelector,
 };
 
 impl Span {
@@ -144,9 +147,13 @@ impl Length {
     }
 }
 
-/// Equal without regard to spans; numbers bit by bit, so that NaN equals itself and 0 differs from -0.
+/// Equal without regard to spans; numbers bit by bit, so that NaN equals itself and 0 differs from -0. A duration is
+/// equal to one of the same milliseconds, which is all that can be written.
 impl PartialEq for NumberLiteral {
     fn eq(&self, other: &Self) -> bool {
+        if self.is_duration && other.is_duration {
+            return literal_millis(self) == literal_millis(other);
+        }
         let same = self.value.to_bits() == other.value.to_bits()
             || self.value.is_nan() && other.value.is_nan();
         same && self.is_duration == other.is_duration
@@ -155,13 +162,14 @@ impl PartialEq for NumberLiteral {
 
 impl PartialEq for StringLiteral {
     fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
+        self.value == other.value && self.bytes == other.bytes
     }
 }
 
+/// The order of matchers means nothing, and Prometheus prints them sorted.
 impl PartialEq for VectorSelector {
     fn eq(&self, other: &Self) -> bool {
-        self.matchers == other.matchers
+        sorted(&self.matchers) == sorted(&other.matchers)
             && self.offset == other.offset
             && self.at == other.at
             && self.extent == other.extent
@@ -210,6 +218,19 @@ impl PartialEq for Binary {
     }
 }
 
+/// Fill values bit by bit, so that NaN equals itself.
+impl PartialEq for VectorMatching {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |fill: Option<f64>| fill.map(f64::to_bits);
+        self.card == other.card
+            && self.on == other.on
+            && self.labels == other.labels
+            && self.include == other.include
+            && bits(self.fill_left) == bits(other.fill_left)
+            && bits(self.fill_right) == bits(other.fill_right)
+    }
+}
+
 impl PartialEq for Unary {
     fn eq(&self, other: &Self) -> bool {
         self.negative == other.negative && self.expr == other.expr
@@ -226,4 +247,14 @@ impl PartialEq for DurationExpr {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind && self.wrapped == other.wrapped
     }
+}
+
+/// What tells matchers apart, in an order of its own.
+fn sorted(matchers: &[Matcher]) -> Vec<(&str, &'static str, &str)> {
+    let mut keys: Vec<_> = matchers
+        .iter()
+        .map(|m| (m.name(), m.op().as_str(), m.value()))
+        .collect();
+    keys.sort_unstable();
+    keys
 }

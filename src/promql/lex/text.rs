@@ -26,17 +26,23 @@ pub(super) fn scan(rest: &str, quote: char) -> Result<usize, String> {
     Err(what.to_owned())
 }
 
-/// What a string literal says. `literal` is the token's text, quotes included, as the lexer has accepted it.
+/// What a string literal says, where that is a name or a label's value. `literal` is the token's text, quotes included,
+/// as the lexer has accepted it.
 ///
 /// Escapes such as `\xff` write single bytes. Prometheus keeps whatever comes of them; label names and values are UTF-8
 /// by definition, so we refuse what is not.
 pub fn unquote(literal: &str) -> Result<String, String> {
+    String::from_utf8(unquote_bytes(literal)?).map_err(|_| "invalid UTF-8".to_owned())
+}
+
+/// What a string literal says, UTF-8 or not.
+pub fn unquote_bytes(literal: &str) -> Result<Vec<u8>, String> {
     let mut chars = literal.chars();
     let (Some(quote), Some(_)) = (chars.next(), chars.next_back()) else {
         return Err("invalid syntax".to_owned());
     };
     if quote == '`' || !literal.contains('\\') {
-        return Ok(chars.as_str().to_owned());
+        return Ok(chars.as_str().as_bytes().to_vec());
     }
     let mut out = Vec::with_capacity(literal.len());
     while let Some(c) = chars.next() {
@@ -50,7 +56,7 @@ pub fn unquote(literal: &str) -> Result<String, String> {
             Unit::Char(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    String::from_utf8(out).map_err(|_| "invalid UTF-8".to_owned())
+    Ok(out)
 }
 
 /// What one escape stands for.

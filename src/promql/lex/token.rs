@@ -234,6 +234,46 @@ impl Kind {
     }
 }
 
+impl Aggregator {
+    /// The word, in small letters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Aggregator::Avg => "avg",
+            Aggregator::Bottomk => "bottomk",
+            Aggregator::Count => "count",
+            Aggregator::CountValues => "count_values",
+            Aggregator::Group => "group",
+            Aggregator::Limitk => "limitk",
+            Aggregator::LimitRatio => "limit_ratio",
+            Aggregator::Max => "max",
+            Aggregator::Min => "min",
+            Aggregator::Quantile => "quantile",
+            Aggregator::Stddev => "stddev",
+            Aggregator::Stdvar => "stdvar",
+            Aggregator::Sum => "sum",
+            Aggregator::Topk => "topk",
+        }
+    }
+
+    /// Whether it takes a parameter before the vector.
+    pub fn has_param(self) -> bool {
+        matches!(
+            self,
+            Aggregator::Bottomk
+                | Aggregator::CountValues
+                | Aggregator::Limitk
+                | Aggregator::LimitRatio
+                | Aggregator::Quantile
+                | Aggregator::Topk
+        )
+    }
+
+    /// Whether it is allowed only with `promql-experimental-functions`.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Aggregator::Limitk | Aggregator::LimitRatio)
+    }
+}
+
 impl Token<'_> {
     /// The offset just behind the token.
     pub fn end(&self) -> usize {

@@ -1,10 +1,12 @@
 //! Selectors that must be read and refused, upstream's own table, another parser, and random text.
 
 use promql_parser::label::MatchOp as TheirOp;
-use promql_parser::parser::Expr;
+use promql_parser::parser::Expr as TheirExpr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::labels::METRIC_NAME;
+use crate::model::matcher::MatchOp;
 use crate::promql::print_selector;
 
 /// Name, sign and value of a matcher.
@@ -430,7 +432,7 @@ fn selector_text() -> impl Strategy<Value = String> {
 
 /// What `promql-parser` makes of a text, `None` when it refuses it or sees something else in it.
 fn their_parts(input: &str) -> Option<Vec<(String, &'static str, String)>> {
-    let Ok(Expr::VectorSelector(selector)) = promql_parser::parser::parse(input) else {
+    let Ok(TheirExpr::VectorSelector(selector)) = promql_parser::parser::parse(input) else {
         return None;
     };
     let sign = |op: &TheirOp| match op {

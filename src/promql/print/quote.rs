@@ -27,6 +27,23 @@ pub(crate) fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Appends bytes that are not UTF-8 as a string of the query language, those that make no character as `\\xff`.
+pub(crate) fn push_bytes(out: &mut String, bytes: &[u8]) {
+    out.push('"');
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                NO_CHAR => out.push_str("\\ufffd"),
+                c => escape(out, c, '"'),
+            }
+        }
+        for byte in chunk.invalid() {
+            write!(out, "\\x{byte:02x}").expect("writing to a String cannot fail");
+        }
+    }
+    out.push('"');
+}
+
 /// A character between single quotes, as Go's `%q` writes a rune; the end of input (`None`) shows as U+FFFD.
 pub(crate) fn quote_char(c: Option<char>) -> String {
     let mut out = String::from("'");
