@@ -11,12 +11,14 @@ pub mod ast;
 mod duration;
 mod features;
 pub mod functions;
+mod json;
 pub mod lex;
 mod parse;
 mod print;
 
 pub use duration::{DurationError, Written, resolve_durations};
 pub use features::{Feature, Features};
+pub use json::tree_json;
 pub use parse::{
     INPUT_BYTES_MAX, MATCHERS_MAX, NESTING_MAX, ParseError, ParseErrors, Position,
     has_non_empty_matcher, parse_expr, parse_metric_selector, parse_vector_selector,

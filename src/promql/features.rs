@@ -5,24 +5,30 @@
 pub enum Feature {
     /// `limitk`, `limit_ratio`, `info` and other functions.
     ExperimentalFunctions,
-    /// Arithmetic where a duration goes: `foo[5m * 2]`, `offset step()`.
+    /// Arithmetic where a duration goes: `foo[5m * 2]`, `offset step()`. On by default since 3.14.
     DurationExpr,
     /// `anchored` and `smoothed`.
     ExtendedRangeSelectors,
     /// `fill`, `fill_left` and `fill_right`.
     BinopFillModifiers,
-    /// The metric name goes only when the whole query has been evaluated. Means nothing to the parser.
+    /// The metric name goes only when the whole query has been evaluated. This and the next mean nothing to the parser.
     DelayedNameRemoval,
+    /// `__type__` and `__unit__` go with the metric name.
+    TypeAndUnitLabels,
+    /// `rate` and its like know when a counter was started.
+    UseStartTimestamps,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Feature; 5] = [
+    pub const ALL: [Feature; 7] = [
         Feature::ExperimentalFunctions,
         Feature::DurationExpr,
         Feature::ExtendedRangeSelectors,
         Feature::BinopFillModifiers,
         Feature::DelayedNameRemoval,
+        Feature::TypeAndUnitLabels,
+        Feature::UseStartTimestamps,
     ];
 
     /// The name for `--enable-feature`.
@@ -33,6 +39,8 @@ impl Feature {
             Feature::ExtendedRangeSelectors => "promql-extended-range-selectors",
             Feature::BinopFillModifiers => "promql-binop-fill-modifiers",
             Feature::DelayedNameRemoval => "promql-delayed-name-removal",
+            Feature::TypeAndUnitLabels => "type-and-unit-labels",
+            Feature::UseStartTimestamps => "use-start-timestamps",
         }
     }
 
@@ -42,9 +50,16 @@ impl Feature {
     }
 }
 
-/// Which experimental parts are switched on; none by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which experimental parts are switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features(u8);
+
+/// What Prometheus 3.14 has switched on without a flag: arithmetic on durations.
+impl Default for Features {
+    fn default() -> Self {
+        Self::NONE.with(Feature::DurationExpr)
+    }
+}
 
 impl Features {
     /// None of them.
@@ -88,5 +103,9 @@ mod tests {
             }
         }
         assert_eq!(Feature::named("promql"), None);
+        assert_eq!(
+            Features::default(),
+            [Feature::DurationExpr].into_iter().collect()
+        );
     }
 }

@@ -94,7 +94,7 @@ pub static FUNCTIONS: [Function; 88] = [
     ),
     experimental("end", &[], 0, Scalar),
     stable("exp", &[Vector], 0, Vector),
-    experimental("first_over_time", &[Matrix], 0, Vector),
+    stable("first_over_time", &[Matrix], 0, Vector),
     stable("floor", &[Vector], 0, Vector),
     stable("histogram_avg", &[Vector], 0, Vector),
     stable("histogram_count", &[Vector], 0, Vector),

@@ -5,6 +5,7 @@ mod pretty;
 mod quote;
 
 pub use expr::print_expr;
+pub(crate) use expr::push_float;
 pub use pretty::prettify;
 pub(crate) use quote::{quote, quote_char, unicode};
 

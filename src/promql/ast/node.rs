@@ -4,8 +4,9 @@ use crate::model::matcher::Matcher;
 use crate::promql::duration::literal_millis;
 
 use super::{
-    Aggregate, Binary, BinaryOp, Call, DurationExpr, Expr, Length, MatrixSelector, NumberLiteral,
-    Paren, Span, StringLiteral, Subquery, Unary, ValueType, VectorMatching, VectorSelector,
+    Aggregate, Binary, BinaryOp, Call, DurationExpr, DurationOp, Expr, Length, MatrixSelector,
+    NumberLiteral, Paren, Span, StringLiteral, Subquery, Unary, ValueType, VectorMatching,
+    VectorSelector,
 };
 
 impl Span {
@@ -131,6 +132,22 @@ impl BinaryOp {
     /// Whether it is `and`, `or` or `unless`.
     pub fn is_set(self) -> bool {
         matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
+    }
+}
+
+impl DurationOp {
+    /// The operator or the function as written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DurationOp::Add => "+",
+            DurationOp::Sub => "-",
+            DurationOp::Mul => "*",
+            DurationOp::Div => "/",
+            DurationOp::Mod => "%",
+            DurationOp::Pow => "^",
+            DurationOp::Min => "min_of",
+            DurationOp::Max => "max_of",
+        }
     }
 }
 

@@ -315,21 +315,17 @@ fn push_duration(out: &mut String, duration: &DurationExpr) {
 }
 
 fn push_two(out: &mut String, op: DurationOp, lhs: &DurationExpr, rhs: &DurationExpr) {
-    let (before, between, behind) = match op {
-        DurationOp::Add => ("", " + ", ""),
-        DurationOp::Sub => ("", " - ", ""),
-        DurationOp::Mul => ("", " * ", ""),
-        DurationOp::Div => ("", " / ", ""),
-        DurationOp::Mod => ("", " % ", ""),
-        DurationOp::Pow => ("", " ^ ", ""),
-        DurationOp::Min => ("min_of(", ", ", ")"),
-        DurationOp::Max => ("max_of(", ", ", ")"),
-    };
-    out.push_str(before);
-    push_duration(out, lhs);
-    out.push_str(between);
-    push_duration(out, rhs);
-    out.push_str(behind);
+    if matches!(op, DurationOp::Min | DurationOp::Max) {
+        push(out, format_args!("{}(", op.as_str()));
+        push_duration(out, lhs);
+        out.push_str(", ");
+        push_duration(out, rhs);
+        out.push(')');
+    } else {
+        push_duration(out, lhs);
+        push(out, format_args!(" {} ", op.as_str()));
+        push_duration(out, rhs);
+    }
 }
 
 fn push(out: &mut String, value: impl fmt::Display) {

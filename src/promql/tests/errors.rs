@@ -215,6 +215,8 @@ fn checks_types() {
 
 #[test]
 fn refuses_what_is_switched_off() {
+    assert!(parse_expr("foo[5m * 2]", Features::default()).is_ok());
+    assert!(parse_expr("first_over_time(foo[5m])", Features::NONE).is_ok());
     let check = |input: &str, want: &str| {
         assert!(parse_expr(input, Features::all()).is_ok(), "{input}");
         let err = parse_expr(input, Features::NONE).unwrap_err();
