@@ -34,14 +34,17 @@ pub const NESTING_MAX: usize = 200;
 /// The longest text that is parsed, in bytes. Prometheus has no limit of its own but that of a request.
 pub const INPUT_BYTES_MAX: usize = 256 * 1024;
 
-/// The most matchers in one selector, since each may cost the compilation of a regular expression.
+/// The most matchers in one selector, and the most regular expressions in one text, since each costs a compilation.
 pub const MATCHERS_MAX: usize = 500;
+
+/// The most mistakes that are kept: placing one costs a walk over the text.
+const MISTAKES_MAX: usize = 20;
 
 /// Reads an expression of any type and checks the types within.
 ///
 /// Refused beyond Prometheus: trees of more than [`NESTING_MAX`] levels, input over [`INPUT_BYTES_MAX`], more than
-/// [`MATCHERS_MAX`] matchers in a selector, label names and values whose escapes make no UTF-8, and ranges of less than
-/// a millisecond.
+/// [`MATCHERS_MAX`] matchers in a selector or regular expressions in all, label names and values whose escapes make no
+/// UTF-8, and ranges of less than a millisecond. Of many mistakes the first 20 are kept.
 pub fn parse_expr(input: &str, features: Features) -> Result<Expr, ParseErrors> {
     let mut parser = Parser::new(input, features);
     let expr = parser.whole_expression().ok();
@@ -114,6 +117,8 @@ struct Parser<'a> {
     context: &'static str,
     /// How many levels of the tree stand above the part being read.
     depth: usize,
+    /// How many regular expressions were compiled.
+    regexes: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -126,6 +131,7 @@ impl<'a> Parser<'a> {
             errors: Vec::new(),
             context: "",
             depth: 0,
+            regexes: 0,
         }
     }
 
@@ -234,7 +240,9 @@ impl<'a> Parser<'a> {
 
     /// Notes a mistake that does not end the reading.
     fn mistake(&mut self, at: usize, message: impl Into<String>) {
-        self.errors.push(ParseError::new(self.input, at, message));
+        if self.errors.len() < MISTAKES_MAX {
+            self.errors.push(ParseError::new(self.input, at, message));
+        }
     }
 
     /// Whether an experimental part is switched on.

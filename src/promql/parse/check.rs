@@ -3,7 +3,9 @@
 //! Comes in: a tree whose syntax is good. Goes out: the same tree with its vector matching settled, or all mistakes in
 //! upstream's order: parents before children where the parent does not look at their types first.
 
-use super::{ParseError, ParseErrors, has_non_empty_matcher};
+use std::collections::BTreeSet;
+
+use super::{MISTAKES_MAX, ParseError, ParseErrors, has_non_empty_matcher};
 use crate::model::labels::METRIC_NAME;
 use crate::promql::ast::{
     Aggregate, Aggregator, Binary, Call, Cardinality, Expr, Subquery, Unary, ValueType,
@@ -233,12 +235,9 @@ impl Checker<'_> {
         if scalars && binary.op.is_comparison() && !binary.return_bool {
             self.mistake(at, "comparisons between scalars must use BOOL modifier");
         }
-        for label in &matching.labels {
-            for _ in matching
-                .include
-                .iter()
-                .filter(|l| *l == label && matching.on)
-            {
+        if matching.on {
+            let include: BTreeSet<&String> = matching.include.iter().collect();
+            for label in matching.labels.iter().filter(|l| include.contains(l)) {
                 let label = quote(label);
                 self.mistake(
                     at,
@@ -287,7 +286,9 @@ impl Checker<'_> {
     }
 
     fn mistake(&mut self, at: usize, message: impl Into<String>) {
-        self.errors.push(ParseError::new(self.input, at, message));
+        if self.errors.len() < MISTAKES_MAX {
+            self.errors.push(ParseError::new(self.input, at, message));
+        }
     }
 }
 

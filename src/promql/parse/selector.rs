@@ -85,6 +85,13 @@ impl<'a> Parser<'a> {
         };
         self.next()?;
         let value = self.within(WANT_VALUE, |p| p.expect(Kind::String))?;
+        if matches!(op, MatchOp::Regex | MatchOp::NotRegex) {
+            self.regexes += 1;
+            if self.regexes > MATCHERS_MAX {
+                let message = format!("more than {MATCHERS_MAX} regular expressions");
+                return Err(self.stop(first.start, message));
+            }
+        }
         let value = self.unquote(&value);
         Ok(self.matcher(first, op, &label, &value))
     }

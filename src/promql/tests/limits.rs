@@ -2,7 +2,7 @@
 //! dropped, printed or checked.
 
 use super::parse;
-use crate::promql::{Features, NESTING_MAX, parse_expr, print_expr};
+use crate::promql::{Features, INPUT_BYTES_MAX, NESTING_MAX, parse_expr, print_expr};
 
 /// Runs with less stack than any thread of the program has.
 fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
@@ -90,6 +90,38 @@ fn says_where_it_is_too_deep() {
     refuse(
         &"(".repeat(10_000),
         "1:202: parse error: expression is nested more than 200 levels deep",
+    );
+}
+
+#[test]
+fn cost_is_bounded() {
+    let many = "x,".repeat(INPUT_BYTES_MAX / 4);
+    let err = parse_expr(
+        &format!("f({})", ",".repeat(INPUT_BYTES_MAX / 2)),
+        Features::all(),
+    );
+    assert_eq!(err.unwrap_err().all().len(), 1);
+    let err = parse_expr(
+        &format!("f(x{})", ",".repeat(INPUT_BYTES_MAX / 2)),
+        Features::all(),
+    );
+    assert_eq!(err.unwrap_err().all().len(), 20);
+    let err = parse_expr(&format!("f({many})"), Features::all());
+    assert_eq!(err.unwrap_err().all().len(), 2);
+    let both = &many[..many.len() / 2 - 20];
+    let err = parse_expr(
+        &format!("a + on({both}) group_left({both}) b"),
+        Features::all(),
+    );
+    assert_eq!(err.unwrap_err().all().len(), 20);
+    let regexes = |n: usize| vec!["x{a=~\"b\"}"; n].join(",");
+    refuse(
+        &format!("abs({})", regexes(500)),
+        "1:1: parse error: expected 1 argument(s) in call to \"abs\", got 500",
+    );
+    refuse(
+        &format!("abs({})", regexes(501)),
+        "1:5007: parse error: more than 500 regular expressions",
     );
 }
 
