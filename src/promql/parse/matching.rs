@@ -1,5 +1,6 @@
 //! What stands between an operator and its right operand: `bool`, `on (a) group_left (b)`.
 
+use super::expr::begins_expression;
 use super::{Parser, Read};
 use crate::promql::ast::{Cardinality, VectorMatching};
 use crate::promql::lex::{Keyword, Kind};
@@ -37,7 +38,13 @@ impl Parser<'_> {
             _ => return Ok(()),
         };
         self.next()?;
-        if self.peek()?.kind == Kind::LeftParen {
+        // Labels may be missing, but only in front of what can follow.
+        let behind = self.peek()?.kind;
+        let fill = matches!(
+            behind,
+            Kind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight)
+        );
+        if behind == Kind::LeftParen || !fill && !begins_expression(behind) {
             (matching.include, _) = self.grouping_labels()?;
         }
         Ok(())

@@ -122,6 +122,24 @@ fn says_what_was_being_read() {
 }
 
 #[test]
+fn labels_behind_group_left_may_be_missing() {
+    refuse(
+        "a + on (x) group_left",
+        "1:22: parse error: unexpected end of input in grouping opts, expected \"(\"",
+    );
+    refuse(
+        "a + on (x) group_right * b",
+        "1:24: parse error: unexpected <op:*> in grouping opts, expected \"(\"",
+    );
+    refuse(
+        "a + on (x) group_left on",
+        "1:23: parse error: unexpected <on> in grouping opts, expected \"(\"",
+    );
+    assert!(parse_expr("a + on (x) group_left sum", Features::NONE).is_ok());
+    assert!(parse_expr("a + on (x) group_left -b", Features::NONE).is_ok());
+}
+
+#[test]
 fn the_first_of_several_mistakes_is_shown() {
     refuse(
         "f(a,*)",
