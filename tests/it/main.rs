@@ -24,6 +24,8 @@ mod readme;
 mod image;
 // Selectors: Prometheus' own /federate against ours, and our own vectors.
 mod scenarios;
+// PromQL: messages, places and format of a real server.
+mod language;
 // Three real Prometheus servers, two centres.
 mod real;
 // Two Tributaries side by side.
