@@ -4,6 +4,7 @@
 //! bounded pool. So a health probe is answered while a gigabyte is deflated, and no round begins late because of it.
 
 mod clusters;
+mod door;
 mod reload;
 mod settings;
 
@@ -19,16 +20,19 @@ use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, info_span, warn};
 
 use self::clusters::{Clusters, Running};
 pub use self::reload::Load;
 use self::reload::Reloader;
+use crate::config::web::WebFile;
 use crate::config::{Config, ListenAddress};
 use crate::pool::Pool;
 use crate::scrape::Shared;
 use crate::scrape::buffers::Buffers;
 use crate::scrape::metrics::{ScrapeMetrics, Snapshots};
+use crate::serve::cors::Cors;
+use crate::serve::door::{Door, Settings as DoorSettings};
 use crate::serve::metrics::ServeMetrics;
 use crate::serve::{self, Served, federate};
 use crate::store::Store;
@@ -46,6 +50,8 @@ pub struct Settings {
     pub memory: Memory,
     /// Whether `POST /-/reload` is answered.
     pub lifecycle: bool,
+    /// Whose web pages may read the API; none: nobody's.
+    pub cors: Option<Cors>,
 }
 
 /// The program as a whole, before it runs.
@@ -55,6 +61,8 @@ pub struct App {
     config: Config,
     clusters: Clusters,
     reloader: Reloader,
+    /// The web configuration, watched while the program runs.
+    web: Option<WebFile>,
     /// Scrape loops, and the threads of the pool.
     work: Runtime,
 }
@@ -90,6 +98,8 @@ impl App {
         let served = Arc::new(Served {
             store,
             statuses: ArcSwap::default(),
+            door: Door::new(pool.clone()),
+            cors: settings.cors.clone(),
             pool,
             registry,
             metrics,
@@ -112,8 +122,19 @@ impl App {
             config,
             clusters,
             reloader,
+            web: None,
             work,
         })
+    }
+
+    /// Lets in only whom a web configuration lets in, and follows it from then on.
+    #[must_use]
+    pub fn behind(mut self, (settings, file): (DoorSettings, WebFile)) -> Self {
+        let served = &self.clusters.served;
+        served.door.close(settings);
+        served.metrics.door_followed(true);
+        self.web = Some(file);
+        self
     }
 
     /// The addresses that are listened on: the ports chosen where 0 was asked for.
@@ -122,6 +143,11 @@ impl App {
             .iter()
             .filter_map(|listener| listener.local_addr().ok())
             .collect()
+    }
+
+    /// `https` or `http`, whichever is spoken.
+    pub fn scheme(&self) -> &'static str {
+        self.clusters.served.door.scheme()
     }
 
     /// Runs until `stop`: first no more connections and rounds, then what is under way, within a grace period.
@@ -135,19 +161,24 @@ impl App {
             config,
             mut clusters,
             reloader,
+            web,
             work,
         } = self;
         clusters.stop = stop.clone();
         clusters.apply(&config);
         let (served, tasks) = (clusters.served.clone(), clusters.tasks.clone());
         tasks.spawn_on(reloader.run(clusters, stop.clone()), work.handle());
+        if let Some(file) = web {
+            let watch = door::watch(file, served.clone(), stop.clone());
+            tasks.spawn_on(watch.instrument(info_span!("door")), work.handle());
+        }
         tasks.close();
         for address in listeners
             .iter()
             .filter_map(|listener| listener.local_addr().ok())
         {
             info!(%address, clusters = config.clusters.len(), "Listening.");
-            if !address.ip().is_loopback() {
+            if !address.ip().is_loopback() && !served.door.is_locked() {
                 warn!(%address, "Anyone who reaches this address can read all metrics.");
             }
         }

@@ -16,6 +16,7 @@ pub use clap_complete::Shell;
 pub use grafana::GrafanaFlags;
 
 use crate::config::{self, ListenAddress, units};
+use crate::serve::cors::Cors;
 
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Command {
     CheckConfig {
         /// The configuration file.
         file: PathBuf,
+        /// The web configuration to check beside it.
+        web: Option<PathBuf>,
     },
     /// The same as [`Command::Run`] over simulated clusters.
     Demo(DemoFlags),
@@ -125,6 +128,18 @@ pub struct WebFlags {
     /// Answer POST /-/reload, which reads the configuration anew as SIGHUP does.
     #[arg(long = "web.enable-lifecycle", help_heading = "Web")]
     pub enable_lifecycle: bool,
+    /// Who may enter, in the format of Prometheus: TLS, client certificates, users, headers. Followed while it runs.
+    #[arg(long = "web.config.file", value_name = "FILE", help_heading = "Web")]
+    pub web_config_file: Option<PathBuf>,
+    /// Origins whose web pages may read the API, as a regular expression that matches the whole; none without it.
+    #[arg(long = "web.cors.origin", value_name = "REGEX", help_heading = "Web", value_parser = origins)]
+    pub cors_origin: Option<String>,
+}
+
+/// A pattern that can be used.
+fn origins(text: &str) -> Result<String, String> {
+    let wrong = |error| format!("{error}; write one such as https://grafana\\.example\\.com");
+    Cors::new(text).map(|_| text.to_owned()).map_err(wrong)
 }
 
 /// What is logged.
@@ -197,6 +212,9 @@ enum Sub {
     CheckConfig {
         /// Configuration file in YAML.
         file: PathBuf,
+        /// Web configuration to check too, in the format of --web.config.file of Prometheus.
+        #[arg(long = "web.config.file", value_name = "FILE")]
+        web_config_file: Option<PathBuf>,
     },
     /// Serve simulated clusters, to look around without any Prometheus.
     Demo(DemoFlags),
@@ -230,7 +248,10 @@ pub fn parse(
     let Arguments { run, sub } =
         Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     match sub {
-        Some(Sub::CheckConfig { file }) => Ok(Command::CheckConfig { file }),
+        Some(Sub::CheckConfig {
+            file,
+            web_config_file: web,
+        }) => Ok(Command::CheckConfig { file, web }),
         Some(Sub::Demo(flags)) => Ok(Command::Demo(flags)),
         Some(Sub::Grafana(Grafana::Datasources(flags)))
             if flags.config_file.is_none() && flags.clusters.is_empty() =>
@@ -308,8 +329,10 @@ mod tests {
         let flags = run(
             "--config.file f.yaml --cluster a=http://a --cluster b=http://b --match up --match {job=\"x\"} \
              --scrape.interval 30s --scrape.timeout=20s --web.listen-address :1 --web.listen-address [::]:2 \
-             --memory.limit 512MB --log.level debug --log.format json",
+             --memory.limit 512MB --log.level debug --log.format json --web.config.file w.yaml --web.cors.origin http://.*",
         );
+        assert_eq!(flags.web.web_config_file, Some(PathBuf::from("w.yaml")));
+        assert_eq!(flags.web.cors_origin.as_deref(), Some("http://.*"));
         assert_eq!(flags.config_file, Some(PathBuf::from("f.yaml")));
         let addresses: Vec<_> = flags
             .web
@@ -340,7 +363,14 @@ mod tests {
                 "{line}"
             );
         }
-        check("check-config f.yaml", "CheckConfig { file: \"f.yaml\" }");
+        check(
+            "check-config f.yaml",
+            "CheckConfig { file: \"f.yaml\", web: None }",
+        );
+        check(
+            "check-config f.yaml --web.config.file w.yaml",
+            "CheckConfig { file: \"f.yaml\", web: Some(\"w.yaml\") }",
+        );
         check("completions bash", "Completions(Bash)");
         check("demo", "Demo(DemoFlags { clusters: 3, series: 5000,");
         check(
@@ -386,6 +416,7 @@ mod tests {
             "--cluster a=b --web.listen-address 9095",
             "has no port; write host:port",
         );
+        check("--cluster a=b --web.cors.origin (", "write one such as");
         check(
             "--cluster a=b --log.level loud",
             "possible values: debug, info, warn, error",

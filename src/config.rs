@@ -21,6 +21,7 @@ mod rules;
 mod shared;
 mod tree;
 pub mod units;
+pub mod web;
 #[cfg(test)]
 mod tests;
 

@@ -56,10 +56,10 @@ pub fn start(
 
 /// What `tributary demo` prints when it is ready: where the clusters are, what to open, and the scrape config of a
 /// central Prometheus. A listen address of all interfaces is shown as the loopback.
-pub fn banner(listen_addr: SocketAddr, clusters: &[(String, SocketAddr)]) -> String {
+pub fn banner(scheme: &str, listen_addr: SocketAddr, clusters: &[(String, SocketAddr)]) -> String {
     let shown = reachable(listen_addr);
     let mut text = format!(
-        "{} simulated clusters behind http://{shown}\n\n",
+        "{} simulated clusters behind {scheme}://{shown}\n\n",
         clusters.len()
     );
     for (name, address) in clusters {
@@ -70,22 +70,26 @@ pub fn banner(listen_addr: SocketAddr, clusters: &[(String, SocketAddr)]) -> Str
         text,
         "
 Open:
-  http://{shown}/federate          everything, merged
-  http://{shown}/metrics           the state of the proxy itself
-  http://{shown}/api/v1/clusters   the clusters and how they do
+  {scheme}://{shown}/federate          everything, merged
+  {scheme}://{shown}/metrics           the state of the proxy itself
+  {scheme}://{shown}/api/v1/clusters   the clusters and how they do
 
 Scrape config of a central Prometheus:
 
 {}
 Stop with Ctrl-C.
 ",
-        scrape_config(shown)
+        scrape_config(scheme, shown)
     );
     text
 }
 
 /// The scrape config with which a central Prometheus reads the merged endpoint, as YAML.
-fn scrape_config(target: SocketAddr) -> String {
+fn scrape_config(scheme: &str, target: SocketAddr) -> String {
+    let scheme = match scheme {
+        "http" => String::new(),
+        other => format!("    scheme: {other}\n"),
+    };
     format!(
         "scrape_configs:
   - job_name: tributary
@@ -94,7 +98,7 @@ fn scrape_config(target: SocketAddr) -> String {
     track_timestamps_staleness: true    # needs Prometheus 2.48 or newer; leave it out before
     scrape_interval: 15s
     metrics_path: /federate
-    static_configs:
+{scheme}    static_configs:
       - targets: ['{target}']
 "
     )
@@ -119,7 +123,7 @@ mod tests {
     fn banner_names_what_to_open() {
         fn check(listen: &str, want: &str) {
             let clusters = [("cluster-1".to_owned(), "127.0.0.1:40001".parse().unwrap())];
-            let text = banner(listen.parse().unwrap(), &clusters);
+            let text = banner("http", listen.parse().unwrap(), &clusters);
             for path in ["/federate", "/metrics", "/api/v1/clusters"] {
                 assert!(text.contains(&format!("http://{want}{path} ")), "{text}");
             }
@@ -158,7 +162,7 @@ mod tests {
         struct Static {
             targets: Vec<String>,
         }
-        let text = scrape_config("127.0.0.1:9095".parse().unwrap());
+        let text = scrape_config("http", "127.0.0.1:9095".parse().unwrap());
         let config: Config = serde_saphyr::from_str(&text).unwrap();
         let job = &config.scrape_configs[0];
         assert!(job.honor_labels && job.honor_timestamps && job.track_timestamps_staleness);
@@ -167,6 +171,9 @@ mod tests {
             ("tributary", "15s", "/federate")
         );
         assert_eq!(job.static_configs[0].targets, ["127.0.0.1:9095"]);
+        let secure = scrape_config("https", "127.0.0.1:9095".parse().unwrap());
+        let line = "metrics_path: /federate\n    scheme: https\n    static_configs:";
+        assert!(secure.contains(line), "{secure}");
     }
 
     #[tokio::test]

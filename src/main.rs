@@ -5,13 +5,17 @@ mod datasources;
 
 use std::fmt::Display;
 use std::io::{Write as _, stderr, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 use tributary::app::{self, App, Load, Settings};
 use tributary::cli::{self, Command, DemoFlags, LogFlags, RunFlags, WebFlags};
-use tributary::config;
+use tributary::config::web::{self, WebFile};
+use tributary::config::{self, Config};
 use tributary::demo;
+use tributary::serve::cors::Cors;
+use tributary::serve::door;
 use tributary::telemetry::process::Memory;
 use tributary::telemetry::{self, LogFormat};
 
@@ -25,7 +29,7 @@ const WRONG_USE: u8 = 2;
 fn main() -> ExitCode {
     let result = match cli::parse(std::env::args_os()) {
         Ok(Command::Run(flags)) => run(&flags),
-        Ok(Command::CheckConfig { file }) => check_config(&file),
+        Ok(Command::CheckConfig { file, web }) => check_config(&file, web.as_deref()),
         Ok(Command::Demo(flags)) => demo(&flags),
         Ok(Command::GrafanaDatasources(flags)) => datasources::run(&flags),
         Ok(Command::Completions(shell)) => {
@@ -49,18 +53,8 @@ fn run(flags: &RunFlags) -> Result<(), u8> {
         tracing::warn!("{warning}");
     }
     let limit = flags.memory_limit.or_else(config::cgroup::memory_limit);
-    let settings = settings(&flags.web, Memory { limit });
-    let app = App::build(config, &settings, Load::new(load));
-    let app = app.map_err(|error| complain(FAILED, error))?;
+    let app = build(config, &flags.web, Memory { limit }, Load::new(load))?;
     serve(app)
-}
-
-fn settings(web: &WebFlags, memory: Memory) -> Settings {
-    Settings {
-        addresses: web.listen_addresses.clone(),
-        memory,
-        lifecycle: web.enable_lifecycle,
-    }
 }
 
 /// Runs until a signal ends it.
@@ -70,10 +64,45 @@ fn serve(app: App) -> Result<(), u8> {
     app.run(&stop).map_err(|error| failed(&error))
 }
 
-fn check_config(file: &std::path::Path) -> Result<(), u8> {
-    let config = config::load(file).map_err(|errors| complain(WRONG_USE, errors))?;
+fn check_config(file: &Path, web: Option<&Path>) -> Result<(), u8> {
+    let config = config::load(file).map_err(|errors| complain(WRONG_USE, errors));
+    let web = web.map(|web| web::load(web).map_err(|errors| complain(WRONG_USE, errors)));
+    let config = config?;
     print(config::describe(&file.display().to_string(), &config));
+    if let Some(web) = web {
+        let (settings, file) = web?;
+        print(file.describe(&settings));
+    }
     Ok(())
+}
+
+/// All stages, behind the door that the flags ask for.
+fn build(config: Config, web: &WebFlags, memory: Memory, load: Load) -> Result<App, u8> {
+    let door = read_door(web)?;
+    let origins = web.cors_origin.as_deref().map(Cors::new).transpose();
+    let settings = Settings {
+        addresses: web.listen_addresses.clone(),
+        memory,
+        lifecycle: web.enable_lifecycle,
+        cors: origins.map_err(|error| complain(WRONG_USE, error))?,
+    };
+    let app = App::build(config, &settings, load).map_err(|error| complain(FAILED, error))?;
+    Ok(match door {
+        Some(door) => app.behind(door),
+        None => app,
+    })
+}
+
+/// Reads the web configuration, if there is one.
+fn read_door(flags: &WebFlags) -> Result<Option<(door::Settings, WebFile)>, u8> {
+    let Some(file) = &flags.web_config_file else {
+        return Ok(None);
+    };
+    let (settings, file) = web::load(file).map_err(|errors| complain(WRONG_USE, errors))?;
+    for warning in file.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Some((settings, file)))
 }
 
 /// Simulated clusters inside the process, and the proxy before them.
@@ -92,10 +121,9 @@ fn demo(flags: &DemoFlags) -> Result<(), u8> {
     let said = flags.config_flags(named);
     let load = move || config::build(None, &said);
     let config = load().map_err(|errors| complain(WRONG_USE, errors))?;
-    let settings = settings(&flags.web, Memory::default());
-    let app = App::build(config, &settings, Load::new(load)).map_err(|error| failed(&error))?;
+    let app = build(config, &flags.web, Memory::default(), Load::new(load))?;
     if let Some(address) = app.addresses().first() {
-        print(demo::banner(*address, &started));
+        print(demo::banner(app.scheme(), *address, &started));
     }
     let result = serve(app);
     stop.cancel();

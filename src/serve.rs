@@ -7,21 +7,28 @@
 //! | `/-/healthy`, `/-/ready`, `/-/reload` | as Prometheus |
 //! | `/api/v1/clusters` | every cluster's last rounds as JSON |
 //!
+//! Before them stands the [`door`]: TLS, passwords and headers by the web configuration.
+//!
 //! Nothing here computes for more than about 200 µs: joining and deflating pages runs in the pool, so `/-/healthy`
 //! answers while others read a gigabyte.
 
 pub mod admin;
+pub mod auth;
 mod body;
 mod clusters;
+pub mod cors;
+pub mod door;
 pub mod federate;
 pub mod metrics;
 mod status;
 mod stream;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -35,6 +42,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -43,8 +51,9 @@ use tracing::{debug, info, warn};
 
 use self::admin::Reload;
 use self::body::Body;
+use self::cors::Cors;
+use self::door::{Door, Stream};
 use self::metrics::ServeMetrics;
-use self::stream::Unstuck;
 use crate::pool::Pool;
 use crate::scrape::status::Status;
 use crate::store::Store;
@@ -74,6 +83,10 @@ pub struct Served {
     pub statuses: ArcSwap<BTreeMap<String, Arc<Status>>>,
     /// For slices of work over 200 µs.
     pub pool: Pool,
+    /// Who may connect and ask.
+    pub door: Door,
+    /// Which web pages may read the API; none: none may.
+    pub cors: Option<Cors>,
     /// Our own metrics.
     pub registry: Registry,
     /// Counters of this module.
@@ -188,23 +201,31 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%peer, %error, "Cannot set TCP_NODELAY.");
     }
+    let mut full = std::pin::pin!(room.full.notified());
+    let (stream, is_full) = match enter(stream, &served.door, full.as_mut(), &stop).await {
+        Ok(entered) => entered,
+        Err(error) => {
+            debug!(%peer, %error, "The connection did not pass the door.");
+            served.metrics.handshake_failed();
+            return;
+        }
+    };
     let turn = Arc::new(Turn::default());
     let answering = turn.clone();
     let service = service_fn(move |request| {
         let (served, turn) = (served.clone(), answering.clone());
-        async move { Ok::<_, Infallible>(turn.of(answer(request, &served)).await) }
+        async move { Ok::<_, Infallible>(turn.of(answer(request, peer, &served)).await) }
     });
-    let stream = TokioIo::new(Unstuck::new(stream, WRITE_STALL));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX)
         .half_close(false);
-    let mut connection = std::pin::pin!(http.serve_connection(stream, service));
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut result = tokio::select! {
         result = connection.as_mut() => Some(result),
         () = stop.cancelled() => None,
-        () = room.full.notified() => None,
+        () = async { if !is_full { full.await } } => None,
     };
     if result.is_none() && !stop.is_cancelled() && !turn.rests() {
         turn.last.store(true, Ordering::Relaxed);
@@ -220,6 +241,27 @@ async fn connection(
     }
     if let Some(Err(error)) = result {
         debug!(%peer, %error, "The connection broke.");
+    }
+}
+
+/// Passes the door, and says whether all places were taken meanwhile: then there is little time.
+async fn enter(
+    stream: TcpStream,
+    door: &Door,
+    full: Pin<&mut Notified<'_>>,
+    stop: &CancellationToken,
+) -> io::Result<(Stream, bool)> {
+    let gone = |why| Err(io::Error::new(io::ErrorKind::TimedOut, why));
+    let mut entering = std::pin::pin!(door.enter(stream, WRITE_STALL));
+    tokio::select! {
+        entered = entering.as_mut() => return Ok((entered?, false)),
+        () = stop.cancelled() => return gone("the program ends"),
+        () = full => {}
+    }
+    tokio::select! {
+        entered = entering => Ok((entered?, true)),
+        () = stop.cancelled() => gone("the program ends"),
+        () = sleep(SILENCE) => gone("no handshake while all places are taken"),
     }
 }
 
@@ -250,13 +292,32 @@ impl Turn {
     }
 }
 
-/// Routes one request and counts it.
-async fn answer(request: Request<Incoming>, served: &Arc<Served>) -> Response<Body> {
+/// Routes one request, if it may pass, and counts it.
+async fn answer(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    served: &Arc<Served>,
+) -> Response<Body> {
     let begin = Instant::now();
-    let (handler, mut response) = route(&request, served).await;
+    let (handler, mut response) = match served.door.admit(request.headers(), peer).await {
+        Ok(()) => match served.cors.as_ref().and_then(|_| Cors::preflight(&request)) {
+            Some(preflight) => ("preflight", preflight),
+            None => route(&request, served).await,
+        },
+        Err(refused) => ("door", refused),
+    };
+    if let Some(cors) = &served.cors {
+        let origin = cors::origin(&request);
+        cors.sign(
+            request.uri().path(),
+            origin.as_ref(),
+            response.headers_mut(),
+        );
+    }
     response
         .headers_mut()
         .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    served.door.sign(response.headers_mut());
     served
         .metrics
         .answered(handler, response.status(), begin.elapsed());

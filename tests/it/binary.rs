@@ -17,7 +17,8 @@ const DEMO_PATIENCE: Duration = Duration::from_secs(90);
 /// Shorter than connections that wait for more requests, longer than the grace period.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
-fn tributary(arguments: &[&str]) -> Process {
+/// The program, from the folder of this project.
+pub(crate) fn tributary(arguments: &[&str]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
     Process::start(
         command

@@ -36,3 +36,5 @@ mod faults;
 mod reload;
 // Clients that ask for nonsense, read slowly, or come by the thousand.
 mod clients;
+// Our own door: TLS, client certificates, passwords, files that change.
+mod door;
