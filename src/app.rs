@@ -34,7 +34,7 @@ use crate::scrape::metrics::{ScrapeMetrics, Snapshots};
 use crate::serve::cors::Cors;
 use crate::serve::door::{Door, Settings as DoorSettings};
 use crate::serve::metrics::ServeMetrics;
-use crate::serve::{self, Served, federate};
+use crate::serve::{self, Served, federate, gate};
 use crate::store::Store;
 use crate::telemetry::process::{self, Memory};
 
@@ -106,6 +106,8 @@ impl App {
             federate: federate::Settings::default(),
             instance_id: instance_id.clone(),
             reload: settings.lifecycle.then_some(reload),
+            gates: gate::Gates::default(),
+            external: config.external_url.clone(),
         });
         let clusters = Clusters {
             shared,
@@ -188,6 +190,8 @@ impl App {
             serve::run(listeners?, served, stop.clone(), GRACE).await;
             Ok::<_, io::Error>(())
         })?;
+        // Not dropped here, which would wait for the name server that a request was passed on to.
+        front.shutdown_background();
         work.block_on(async {
             if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
                 warn!(left = tasks.len(), "Rounds did not end in time.");

@@ -17,6 +17,7 @@ pub use grafana::GrafanaFlags;
 
 use crate::config::{self, ListenAddress, units};
 use crate::serve::cors::Cors;
+use crate::serve::external::ExternalUrl;
 
 /// What the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +45,12 @@ pub struct RunFlags {
     /// Configuration file in YAML.
     #[arg(long = "config.file", value_name = "FILE", help_heading = "Clusters")]
     pub config_file: Option<PathBuf>,
-    /// A cluster to scrape, beside those of the file (repeatable).
-    #[arg(long = "cluster", value_name = "NAME=URL", help_heading = "Clusters")]
+    /// A cluster to scrape, beside those of the file; several URLs are replicas, of which one is used (repeatable).
+    #[arg(
+        long = "cluster",
+        value_name = "NAME=URL[,URL]",
+        help_heading = "Clusters"
+    )]
     pub clusters: Vec<String>,
     /// Selector of the series to take from each cluster that has none of its own; all series without it (repeatable).
     #[arg(long = "match", value_name = "SELECTOR", help_heading = "Clusters")]
@@ -72,6 +77,7 @@ impl RunFlags {
             matches: self.matches.clone(),
             scrape_interval: self.scrape.interval,
             scrape_timeout: self.scrape.timeout,
+            external_url: self.web.external_url.clone(),
         }
     }
 }
@@ -104,6 +110,7 @@ impl DemoFlags {
             matches: Vec::new(),
             scrape_interval: self.scrape.interval,
             scrape_timeout: self.scrape.timeout,
+            external_url: self.web.external_url.clone(),
         }
     }
 }
@@ -134,6 +141,9 @@ pub struct WebFlags {
     /// Origins whose web pages may read the API, as a regular expression that matches the whole; none without it.
     #[arg(long = "web.cors.origin", value_name = "REGEX", help_heading = "Web", value_parser = origins)]
     pub cors_origin: Option<String>,
+    /// URL at which others reach us; all paths begin with its path.
+    #[arg(long = "web.external-url", value_name = "URL", value_parser = ExternalUrl::parse, help_heading = "Web")]
+    pub external_url: Option<ExternalUrl>,
 }
 
 /// A pattern that can be used.
@@ -329,7 +339,8 @@ mod tests {
         let flags = run(
             "--config.file f.yaml --cluster a=http://a --cluster b=http://b --match up --match {job=\"x\"} \
              --scrape.interval 30s --scrape.timeout=20s --web.listen-address :1 --web.listen-address [::]:2 \
-             --memory.limit 512MB --log.level debug --log.format json --web.config.file w.yaml --web.cors.origin http://.*",
+             --web.external-url https://h/t --memory.limit 512MB --log.level debug --log.format json \
+             --web.config.file w.yaml --web.cors.origin http://.*",
         );
         assert_eq!(flags.web.web_config_file, Some(PathBuf::from("w.yaml")));
         assert_eq!(flags.web.cors_origin.as_deref(), Some("http://.*"));
@@ -351,6 +362,7 @@ mod tests {
             matches: vec!["up".to_owned(), "{job=\"x\"}".to_owned()],
             scrape_interval: Some(Duration::from_secs(30)),
             scrape_timeout: Some(Duration::from_secs(20)),
+            external_url: ExternalUrl::parse("https://h/t").ok(),
         };
         assert_eq!(flags.config_flags(), want);
     }
@@ -420,6 +432,10 @@ mod tests {
         check(
             "--cluster a=b --log.level loud",
             "possible values: debug, info, warn, error",
+        );
+        check(
+            "--cluster a=b --web.external-url metrics",
+            "begins neither with http:// or https:// nor with a slash; write it like",
         );
         check("demo --clusters 0", "0 is not in 1..=1000");
         check(

@@ -4,14 +4,20 @@
 //! of its metrics and itself. All outgoing requests of the program are made here.
 
 pub mod api;
+mod credentials;
 pub mod decode;
 pub mod http;
+pub mod link;
+pub mod oauth2;
+pub mod pass;
+pub mod proxy;
 pub mod secret;
+pub mod tls;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use self::secret::{SecretError, SecretFile};
+use self::secret::{SecretError, SecretSource};
+use self::tls::TlsError;
 use crate::parse::Format;
 
 /// How to reach a cluster and what to ask.
@@ -21,12 +27,14 @@ pub struct Settings {
     pub name: String,
     /// `http://` or `https://`, host, port, base path, without a last slash.
     pub url: String,
+    /// The same of all replicas, the first too; empty when there is one server.
+    pub replicas: Vec<String>,
     /// Path of the exposition behind the URL.
     pub metrics_path: String,
     /// Selectors for `match[]`; none are sent when there are none.
     pub matches: Vec<String>,
-    /// File with certificate authorities in PEM form; else the system's are trusted.
-    pub ca_file: Option<PathBuf>,
+    /// Certificates, and the proxy on the way.
+    pub link: link::Settings,
     /// Credentials.
     pub auth: Option<Auth>,
     /// Further request headers.
@@ -39,7 +47,7 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// Credentials. Secrets stay in their files and are read for each request, so that a rotated one is used at once.
+/// Credentials. Secrets stay where they are and are read for each request, so that a rotated one is used at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// `Authorization: SCHEME CREDENTIALS`.
@@ -47,15 +55,17 @@ pub enum Auth {
         /// `Bearer` unless written otherwise; never `Basic`.
         scheme: String,
         /// Where the token stands.
-        credentials_file: SecretFile,
+        credentials: SecretSource,
     },
     /// HTTP basic authentication.
     Basic {
         /// Without a colon.
         username: String,
         /// Where the password stands.
-        password_file: SecretFile,
+        password: SecretSource,
     },
+    /// A token that a token server gives for a client's id and secret.
+    OAuth2(Box<oauth2::Settings>),
 }
 
 /// A header's value.
@@ -63,8 +73,8 @@ pub enum Auth {
 pub enum HeaderValue {
     /// As it stands in the configuration.
     Plain(String),
-    /// In a file, since it is a secret.
-    File(SecretFile),
+    /// Elsewhere, since it is a secret.
+    Secret(SecretSource),
 }
 
 /// Whether bodies are asked for compressed.
@@ -80,6 +90,21 @@ pub enum Compression {
 }
 
 impl Settings {
+    /// How many servers there are to choose from.
+    pub fn servers(&self) -> usize {
+        self.replicas.len().max(1)
+    }
+
+    /// The same with the address of one of the replicas, by its place.
+    #[must_use]
+    pub fn replica(&self, number: usize) -> Self {
+        let mut settings = self.clone();
+        if let Some(url) = self.replicas.get(number) {
+            settings.url.clone_from(url);
+        }
+        settings
+    }
+
     /// Whether the exposition is a `/federate`, which has a query API beside it.
     pub fn is_federate(&self) -> bool {
         self.metrics_path.ends_with("/federate")
@@ -100,20 +125,21 @@ impl Settings {
 /// Why a cluster could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// A file with a secret.
-    #[error("{}", chain(.0))]
+    /// A secret that cannot be read.
+    #[error(transparent)]
     Secret(#[from] SecretError),
-    /// A file with a certificate.
-    #[error("cannot read {what} {path}: {source}")]
-    File {
-        /// What the file holds.
-        what: &'static str,
-        /// The file.
-        path: String,
-        /// Why not.
-        source: std::io::Error,
+    /// A file with a certificate or a key.
+    #[error(transparent)]
+    Files(#[from] TlsError),
+    /// No token from the token server.
+    #[error("cannot get an OAuth2 token from {host}: {why}")]
+    Token {
+        /// The token server.
+        host: String,
+        /// What is wrong.
+        why: String,
     },
-    /// A certificate, header or URL that cannot be used.
+    /// A header, setting or URL that cannot be used.
     #[error("cannot use {what}: {why}")]
     Unusable {
         /// What it is.
@@ -188,7 +214,8 @@ impl FetchError {
     /// The class of the error, as it stands in metrics.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Secret(_) | Self::File { .. } => "file",
+            Self::Secret(_) | Self::Files(_) => "file",
+            Self::Token { .. } => "oauth2",
             Self::Unusable { .. } => "config",
             Self::Dns(_) => "dns",
             Self::Connect(_) => "connect",
@@ -218,6 +245,38 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The front of a text, at most so many bytes.
+fn clipped(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A header's value that no `Debug` output shows.
+fn sensitive(text: &str) -> Result<::http::HeaderValue, ::http::header::InvalidHeaderValue> {
+    let mut value = ::http::HeaderValue::try_from(text)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn unusable(what: &str, error: &dyn std::error::Error) -> FetchError {
+    FetchError::Unusable {
+        what: what.to_owned(),
+        why: chain(error),
+    }
+}
+
+/// Whether a host, in brackets or not, is this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    match host.parse::<std::net::IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
 }
 
 fn excerpt(body: &str) -> String {

@@ -26,17 +26,19 @@ pub mod web;
 mod tests;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 pub use check::{ListenAddress, address, listen_address};
 pub use problem::{ConfigErrors, Problem};
 pub use report::describe;
 
+use crate::cluster::link::Settings as Link;
 use crate::cluster::{Auth, Compression, HeaderValue};
 use crate::model::matcher::Matcher;
 use crate::relabel::Rule;
 use crate::scrape::rules::{LabelConflict, OnBadLine};
+use crate::serve::external::ExternalUrl;
 use crate::store::Typed;
 use decode::{Field, Section};
 use global::Global;
@@ -70,17 +72,25 @@ pub struct Config {
     pub typed: Typed,
     /// What `/federate` without `match[]` means.
     pub empty_match: EmptyMatch,
+    /// Where others reach us.
+    pub external_url: Option<ExternalUrl>,
     /// What may be a mistake but need not be: one sentence each, with the cluster's name.
     pub warnings: Vec<String>,
 }
 
 /// One cluster with every setting decided: its own, else the global one, else the default. A limit of 0 is none.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of the file that is true or false"
+)]
 pub struct Cluster {
     /// 1 to 63 letters, digits and `.`, `_`, `-`.
     pub name: String,
-    /// Scheme, host, port and base path, without slash at the end.
+    /// Scheme, host, port and base path, without slash at the end; that of the first replica.
     pub url: String,
+    /// The addresses of all replicas, two at least; empty for a cluster that has one server.
+    pub replicas: Vec<String>,
     /// Path of the exposition below `url`; begins with a slash.
     pub metrics_path: String,
     /// Time between two rounds.
@@ -99,6 +109,8 @@ pub struct Cluster {
     pub replica_labels: Vec<String>,
     /// What happens to a series that already has the cluster label.
     pub cluster_label_conflict: LabelConflict,
+    /// Whether the cluster's query API may be asked through us.
+    pub query: bool,
     /// Whether the timestamps of the body are kept.
     pub honor_timestamps: bool,
     /// Whether redirects are followed.
@@ -127,8 +139,8 @@ pub struct Cluster {
     pub stale_after: Duration,
     /// Time between two readings of the metadata.
     pub metadata_refresh_interval: Duration,
-    /// Certificate authority to trust instead of the system's, in PEM.
-    pub ca_file: Option<PathBuf>,
+    /// Certificates, and the proxy on the way.
+    pub link: Link,
     /// Credentials.
     pub auth: Option<Auth>,
     /// Further headers, by name in the order of the file.
@@ -145,11 +157,11 @@ pub enum EmptyMatch {
     None,
 }
 
-/// What the command line says about clusters. A flag wins over the key of `global` with the same meaning; what stands
+/// What the command line says about clusters, and about us. A flag wins over the key of `global` with the same meaning; what stands
 /// at a cluster stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// `NAME=URL` of each `--cluster`, not checked yet: clusters beside those of the file.
+    /// `NAME=URL` or `NAME=URL,URL` of each `--cluster`, not checked yet: clusters beside those of the file.
     pub clusters: Vec<String>,
     /// Each `--match`, not checked yet; when there is one, they replace `global.match`.
     pub matches: Vec<String>,
@@ -157,6 +169,8 @@ pub struct Flags {
     pub scrape_interval: Option<Duration>,
     /// `--scrape.timeout`.
     pub scrape_timeout: Option<Duration>,
+    /// `--web.external-url`.
+    pub external_url: Option<ExternalUrl>,
 }
 
 /// Reads a file alone.
@@ -254,6 +268,7 @@ fn from_tree(
         cluster_label: global.cluster_label,
         typed: global.typed,
         empty_match: global.empty_match,
+        external_url: flags.external_url.clone(),
         warnings,
     }
 }

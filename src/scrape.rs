@@ -5,11 +5,14 @@
 
 pub mod buffers;
 mod cache;
+pub mod floor;
 mod interner;
 pub mod learn;
 pub mod limits;
 pub mod metrics;
 mod publish;
+pub mod replica;
+mod replicas;
 pub mod report;
 pub mod round;
 pub mod rules;
@@ -28,6 +31,7 @@ use self::buffers::Buffers;
 pub use self::cache::Cache;
 use self::learn::Learned;
 use self::metrics::ScrapeMetrics;
+use self::replicas::Replicas;
 use self::report::{Report, RoundError};
 use self::round::{End, Round};
 use self::rules::Rules;
@@ -105,6 +109,17 @@ pub enum ScrapeError {
     /// The work on it was lost.
     #[error(transparent)]
     Lost(#[from] Lost),
+    /// No replica could be used.
+    #[error("{used}; and of another replica: {other}")]
+    Replicas {
+        /// What is wrong with the one in use.
+        used: Box<ScrapeError>,
+        /// What is wrong with the other.
+        other: Box<ScrapeError>,
+    },
+    /// Another replica could be asked and has nothing.
+    #[error("it has no series")]
+    Nothing,
 }
 
 impl ScrapeError {
@@ -115,6 +130,8 @@ impl ScrapeError {
             Self::Round(error) => error.reason(),
             Self::Memory { .. } => "memory",
             Self::Lost(_) => "internal",
+            Self::Replicas { used, .. } => used.reason(),
+            Self::Nothing => "empty",
         }
     }
 }
@@ -171,7 +188,12 @@ pub async fn keep_running(plan: Plan, stop: CancellationToken) {
 /// One cluster's loop.
 #[derive(Debug)]
 struct Scraper {
-    client: Client,
+    /// One for each replica; one where there is one server.
+    clients: Vec<Client>,
+    /// The one that is asked, or was asked last.
+    asked: usize,
+    /// What is known of the replicas, where there are several.
+    replicas: Option<Replicas>,
     settings: Settings,
     shared: Shared,
     slot: Arc<Slot>,
@@ -190,6 +212,13 @@ struct Done {
     phases: Phases,
 }
 
+/// All bodies of a round, read but not published.
+struct Attempt {
+    round: Round,
+    wire: Wire,
+    phases: Phases,
+}
+
 /// A body under way: wire, decoder, round.
 type Body = Box<Decoder<RoundSink>>;
 
@@ -203,10 +232,20 @@ impl Scraper {
             status,
             learned,
         } = plan;
-        let client = Client::new(client)?;
+        let clients = (0..client.servers()).map(|number| Client::new(client.replica(number)));
+        let clients = clients.collect::<Result<Vec<_>, _>>()?;
         let rules = settings.rules.clone();
+        let replicas = (clients.len() > 1)
+            .then(|| Replicas::new(clients.len(), status.load().used, settings.interval));
+        if let Some(replicas) = &replicas {
+            shared
+                .metrics
+                .register_replicas(slot.name(), replicas.used());
+        }
         Ok(Self {
-            client,
+            clients,
+            asked: 0,
+            replicas,
             settings,
             shared,
             slot,
@@ -269,23 +308,44 @@ impl Scraper {
         let start = Instant::now();
         let result = self.scrape(start).await;
         let others = |id: &&String| **id != *self.settings.instance_id;
-        let via = self.client.via();
+        let via = self.clients[self.asked].via();
         self.status
             .set_via(via.iter().filter(others).cloned().collect());
+        self.report_access();
         match result {
             Ok(done) => self.succeed(done, start),
             Err(error) => self.fail(&error, start),
         }
     }
 
+    /// Tells of files that cannot be used as they are now, once.
+    fn report_access(&self) {
+        let name = self.slot.name();
+        let trouble = self.clients[self.asked].trouble();
+        self.shared.metrics.access(name, trouble.is_some());
+        if self.status.set_access_error(trouble.clone())
+            && let Some(error) = trouble
+        {
+            warn!(cluster = name, %error, "A file with a secret or certificate cannot be used.");
+        }
+    }
+
     fn succeed(&mut self, done: Done, start: Instant) {
         let Done {
             snapshot,
-            report,
+            mut report,
             wire,
             mut phases,
         } = done;
         let name = self.slot.name();
+        let client = &self.clients[self.asked];
+        for text in report
+            .first_bad_line
+            .iter_mut()
+            .chain(&mut report.quarantined)
+        {
+            *text = client.mask(text);
+        }
         let before = Instant::now();
         let newest_ms = snapshot.newest_ms;
         self.shared.store.publish(&self.slot, snapshot, before);
@@ -322,8 +382,10 @@ impl Scraper {
     fn fail(&mut self, error: &ScrapeError, start: Instant) {
         let name = self.slot.name();
         self.slot.fail(Instant::now());
+        // A round's error quotes the body, and that may hold what the server was sent.
+        let message = self.clients[self.asked].mask(&error.to_string());
         if self.status.is_news(error.reason()) {
-            warn!(cluster = name, %error, "Scrape failed.");
+            warn!(cluster = name, error = message, "Scrape failed.");
         }
         self.shared.metrics.failed(
             name,
@@ -331,10 +393,17 @@ impl Scraper {
             start.elapsed(),
             self.status.last_reason(),
         );
-        self.status
-            .fail(error.reason(), error.to_string(), start.elapsed());
-        if let Err(error) = self.client.reconnect() {
-            debug!(cluster = name, %error, "Cannot renew the connection.");
+        self.status.fail(error.reason(), message, start.elapsed());
+        // With replicas, each is reconnected when it fails.
+        if self.replicas.is_none() {
+            self.reconnect();
+        }
+    }
+
+    /// Forgets the connection of the client asked last.
+    fn reconnect(&self) {
+        if let Err(error) = self.clients[self.asked].reconnect() {
+            debug!(cluster = self.slot.name(), %error, "Cannot renew the connection.");
         }
     }
 
@@ -347,36 +416,65 @@ impl Scraper {
     }
 
     async fn scrape(&mut self, start: Instant) -> Result<Done, ScrapeError> {
+        if let Some(replicas) = self.replicas.take() {
+            let (replicas, result) = self.scrape_replicas(replicas, start).await;
+            self.replicas = Some(replicas);
+            return result;
+        }
+        let cache = self.cache.take().unwrap_or_default();
+        let attempt = self.attempt(cache, start).await?;
+        self.conclude(attempt).await
+    }
+
+    /// Asks the server `self.asked` and reads all it has to say.
+    async fn attempt(&mut self, cache: Box<Cache>, start: Instant) -> Result<Attempt, ScrapeError> {
         let deadline = start + self.settings.timeout;
         let rules = self.current_rules();
         let mut phases = Phases::default();
         let mut wire = Wire::default();
+        let mut cache = Some(cache);
         let mut round: Option<Round> = None;
-        for request in 0..self.client.requests() {
+        for request in 0..self.clients[self.asked].requests() {
             let before = Instant::now();
-            let answer = self
-                .client
+            let answer = self.clients[self.asked]
                 .federate(request, &self.settings.instance_id, deadline)
                 .await;
             phases.wait += before.elapsed();
             let answer = match answer {
                 Ok(answer) => answer,
-                Err(error) => return Err(self.give_up(round, error.into())),
+                Err(error) => {
+                    self.cache = cache;
+                    return Err(self.give_up(round, error.into()));
+                }
             };
             let under_way = match round.take() {
                 Some(mut round) => {
                     round.next_body(answer.head.format);
                     round
                 }
-                None => self.start_round(&rules, &answer),
+                None => self.start_round(cache.take().unwrap_or_default(), &rules, &answer),
             };
             round = Some(
                 self.read(under_way, answer, deadline, &mut phases, &mut wire)
                     .await?,
             );
         }
-        let before = Instant::now();
         let round = round.expect("a client has one request at least");
+        Ok(Attempt {
+            round,
+            wire,
+            phases,
+        })
+    }
+
+    /// Makes the snapshot.
+    async fn conclude(&mut self, attempt: Attempt) -> Result<Done, ScrapeError> {
+        let Attempt {
+            round,
+            wire,
+            mut phases,
+        } = attempt;
+        let before = Instant::now();
         let metadata = self.learned.metadata();
         let (cache, result) = self.finish(round, metadata).await?;
         self.cache = Some(cache);
@@ -390,8 +488,7 @@ impl Scraper {
         })
     }
 
-    fn start_round(&mut self, rules: &Arc<Rules>, answer: &Answer) -> Round {
-        let cache = self.cache.take().unwrap_or_default();
+    fn start_round(&self, cache: Box<Cache>, rules: &Arc<Rules>, answer: &Answer) -> Round {
         Round::start(
             cache,
             rules.clone(),
@@ -428,7 +525,7 @@ impl Scraper {
         let mut looked = 0;
         let result = loop {
             let before = Instant::now();
-            let chunk = self.client.chunk(&mut answer, deadline).await;
+            let chunk = self.clients[self.asked].chunk(&mut answer, deadline).await;
             let arrived = Instant::now();
             phases.read += arrived - before;
             let step = match chunk {

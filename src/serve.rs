@@ -6,6 +6,8 @@
 //! | `/metrics` | our own state |
 //! | `/-/healthy`, `/-/ready`, `/-/reload` | as Prometheus |
 //! | `/api/v1/clusters` | every cluster's last rounds as JSON |
+//! | `/clusters/NAME/…` | one cluster: its query API and its part of `/federate` (`pass`) |
+//! | `/sd/prometheus` | the clusters as targets of a central Prometheus (`sd`) |
 //!
 //! Before them stands the [`door`]: TLS, passwords and headers by the web configuration.
 //!
@@ -18,8 +20,13 @@ mod body;
 mod clusters;
 pub mod cors;
 pub mod door;
+pub mod external;
 pub mod federate;
+pub mod gate;
+mod json;
 pub mod metrics;
+mod pass;
+mod sd;
 mod status;
 mod stream;
 pub mod tls;
@@ -53,6 +60,8 @@ use self::admin::Reload;
 use self::body::Body;
 use self::cors::Cors;
 use self::door::{Door, Stream};
+use self::external::ExternalUrl;
+use self::gate::Gates;
 use self::metrics::ServeMetrics;
 use crate::pool::Pool;
 use crate::scrape::status::Status;
@@ -97,6 +106,17 @@ pub struct Served {
     pub instance_id: Arc<str>,
     /// Where wishes to reload go; none: they are refused.
     pub reload: Option<mpsc::Sender<Reload>>,
+    /// The way through to each cluster.
+    pub gates: Gates,
+    /// Where others reach us, as far as we were told.
+    pub external: Option<ExternalUrl>,
+}
+
+impl Served {
+    /// The state of a cluster.
+    fn status(&self, name: &str) -> Option<Arc<Status>> {
+        self.statuses.load().get(name).cloned()
+    }
 }
 
 /// The connections' common room.
@@ -299,20 +319,17 @@ async fn answer(
     served: &Arc<Served>,
 ) -> Response<Body> {
     let begin = Instant::now();
+    let origin = served.cors.as_ref().map(|_| cors::origin(&request));
+    let path = request.uri().path().to_owned();
     let (handler, mut response) = match served.door.admit(request.headers(), peer).await {
         Ok(()) => match served.cors.as_ref().and_then(|_| Cors::preflight(&request)) {
             Some(preflight) => ("preflight", preflight),
-            None => route(&request, served).await,
+            None => dispatch(request, served).await,
         },
         Err(refused) => ("door", refused),
     };
-    if let Some(cors) = &served.cors {
-        let origin = cors::origin(&request);
-        cors.sign(
-            request.uri().path(),
-            origin.as_ref(),
-            response.headers_mut(),
-        );
+    if let (Some(cors), Some(origin)) = (&served.cors, origin) {
+        cors.sign(&path, origin.as_ref(), response.headers_mut());
     }
     response
         .headers_mut()
@@ -324,7 +341,21 @@ async fn answer(
     response
 }
 
-/// The handler's name in our metrics, and its answer.
+/// The handler's name in our metrics, and its answer: behind the path of `--web.external-url`, by the path that remains.
+async fn dispatch(
+    request: Request<Incoming>,
+    served: &Arc<Served>,
+) -> (&'static str, Response<Body>) {
+    match external::inside(served.external.as_ref(), request) {
+        Err(outside) => ("other", *outside),
+        Ok(request) if request.uri().path().starts_with(pass::PREFIX) => {
+            pass::answer(request, served).await
+        }
+        Ok(request) => route(&request, served).await,
+    }
+}
+
+/// The same for a path that takes no body.
 async fn route(
     request: &Request<Incoming>,
     served: &Arc<Served>,
@@ -336,6 +367,7 @@ async fn route(
         "/-/ready" => "/-/ready",
         "/-/reload" => return ("/-/reload", admin::reload(request.method(), served).await),
         "/api/v1/clusters" => "/api/v1/clusters",
+        "/sd/prometheus" => "/sd/prometheus",
         _ => return ("other", text(StatusCode::NOT_FOUND, "404 page not found\n")),
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -353,6 +385,7 @@ async fn route(
         "/metrics" => status::metrics(served),
         "/-/healthy" => text(StatusCode::OK, "Tributary is Healthy.\n"),
         "/-/ready" => status::ready(served),
+        "/sd/prometheus" => sd::answer(request, served),
         _ => clusters::answer(served),
     };
     (handler, response)

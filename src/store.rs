@@ -43,6 +43,15 @@ pub struct Slot {
     up: AtomicBool,
     /// Snapshots that were replaced and may still be held by slow readers. Written by the publisher only.
     retired: ArcSwap<Vec<Weak<Snapshot>>>,
+    /// For pages of this cluster alone.
+    kept: Kept,
+}
+
+/// What is kept from one answer to the next: pages until something is published, and verdicts on series.
+#[derive(Debug, Default)]
+struct Kept {
+    pages: PageCache,
+    memos: Memos,
 }
 
 #[derive(Debug)]
@@ -85,8 +94,8 @@ struct Clusters {
 #[derive(Debug)]
 pub struct Store {
     clusters: ArcSwap<Clusters>,
-    pages: PageCache,
-    memos: Memos,
+    /// For pages of all clusters.
+    kept: Kept,
     /// Snapshots published so far.
     published: AtomicU64,
 }
@@ -120,6 +129,7 @@ impl Slot {
             attempted: AtomicBool::new(false),
             up: AtomicBool::new(false),
             retired: ArcSwap::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -131,6 +141,7 @@ impl Slot {
             attempted: AtomicBool::new(self.attempted()),
             up: AtomicBool::new(self.is_up()),
             retired: ArcSwap::new(self.retired.load_full()),
+            kept: Kept::default(),
         }
     }
 
@@ -157,6 +168,7 @@ impl Slot {
     /// Notes a round that failed. The last snapshot stays until it is stale.
     pub fn fail(&self, now: Instant) {
         self.up.store(false, Ordering::Relaxed);
+        self.kept.pages.clear();
         if self.at(now).0.is_none() {
             self.retire(None);
         }
@@ -207,8 +219,7 @@ impl Store {
         };
         Self {
             clusters: ArcSwap::from_pointee(clusters),
-            pages: PageCache::default(),
-            memos: Memos::default(),
+            kept: Kept::default(),
             published: AtomicU64::new(0),
         }
     }
@@ -245,7 +256,7 @@ impl Store {
             layout.into()
         };
         self.clusters.store(Arc::new(Clusters { slots, layout }));
-        self.pages.clear();
+        self.kept.pages.clear();
     }
 
     /// The slot of a cluster.
@@ -265,7 +276,13 @@ impl Store {
         })));
         slot.up.store(true, Ordering::Relaxed);
         slot.attempted.store(true, Ordering::Release);
-        self.pages.clear();
+        self.kept.pages.clear();
+        slot.kept.pages.clear();
+    }
+
+    /// How pages look.
+    pub fn layout(&self) -> Arc<Layout> {
+        self.clusters.load().layout.clone()
     }
 
     /// True once every cluster has answered or failed.
@@ -291,35 +308,56 @@ impl Store {
     /// What every cluster has to show at `now`.
     pub fn view(&self, now: Instant) -> View {
         let all = self.clusters.load();
-        let clusters = all.slots.iter().map(|slot| {
-            let (published, age) = slot.at(now);
-            let version = published.as_ref().map_or(0, |published| published.version);
-            let snapshot = published.map(|published| published.snapshot.clone());
-            Seen {
-                slot: slot.clone(),
-                snapshot,
-                age,
-                version,
-            }
-        });
+        let clusters = all.slots.iter().map(|slot| Seen::new(slot, now));
         View {
             clusters: clusters.collect(),
             layout: all.layout.clone(),
         }
     }
 
+    /// What one cluster has to show at `now`.
+    pub fn view_of(&self, slot: &Arc<Slot>, now: Instant) -> View {
+        View {
+            clusters: vec![Seen::new(slot, now)],
+            layout: self.clusters.load().layout.clone(),
+        }
+    }
+
     /// The answer to `ask` for a view: joined from the cache when nothing was published since. Costs up to some
     /// milliseconds of CPU time for a thousand families, more where lines must be selected or names escaped.
     pub fn pages(&self, view: &View, ask: Ask<'_>) -> [Arc<Page>; 3] {
+        self.joined(&self.kept, view, ask)
+    }
+
+    /// The same for the view of one cluster ([`Store::view_of`]), which is kept apart: neither kind of page pushes the
+    /// other out, and verdicts on the series of one cluster are of no use for another.
+    pub fn pages_of(&self, slot: &Slot, view: &View, ask: Ask<'_>) -> [Arc<Page>; 3] {
+        self.joined(&slot.kept, view, ask)
+    }
+
+    fn joined(&self, kept: &Kept, view: &View, ask: Ask<'_>) -> [Arc<Page>; 3] {
         let ask = Ask {
             escaping: view.escaping_needed(ask.escaping),
             ..ask
         };
-        let merged = self.pages.get_or_join(view, ask, || {
-            let order = self.pages.order(view);
-            page::join(view, &order, ask, &self.memos)
+        let merged = kept.pages.get_or_join(view, ask, || {
+            let order = kept.pages.order(view);
+            page::join(view, &order, ask, &kept.memos)
         });
         merged.pages(view)
+    }
+}
+
+impl Seen {
+    fn new(slot: &Arc<Slot>, now: Instant) -> Self {
+        let (published, age) = slot.at(now);
+        let version = published.as_ref().map_or(0, |published| published.version);
+        Self {
+            slot: slot.clone(),
+            snapshot: published.map(|published| published.snapshot.clone()),
+            age,
+            version,
+        }
     }
 }
 

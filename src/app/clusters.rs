@@ -85,6 +85,10 @@ impl Clusters {
         }
         self.running.cluster_label.clone_from(&config.cluster_label);
         self.serve(config);
+        self.served.gates.set(
+            config.clusters.iter().map(settings::gate).collect(),
+            |name| unchanged.contains(name),
+        );
         let changed = gone
             .iter()
             .filter(|name| self.running.by_name.contains_key(*name));
@@ -140,7 +144,10 @@ impl Clusters {
             settings: settings::scrape(cluster, rules, &self.instance_id),
             shared: self.shared.clone(),
             slot,
-            status: Arc::new(Status::new(cluster.url.clone(), cluster.scrape_interval)),
+            status: Arc::new(
+                Status::new(cluster.url.clone(), cluster.scrape_interval)
+                    .with_replicas(cluster.replicas.clone()),
+            ),
             learned: Arc::default(),
         }
     }

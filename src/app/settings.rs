@@ -8,6 +8,7 @@ use crate::config::{Cluster, Config};
 use crate::scrape::limits::Limits;
 use crate::scrape::rules::{Claims, LabelConflict, Rules};
 use crate::scrape::{self, learn};
+use crate::serve::gate;
 use crate::store::{Layout, SlotSettings};
 
 /// How the pages look.
@@ -51,14 +52,24 @@ pub(super) fn client(cluster: &Cluster) -> cluster::Settings {
     cluster::Settings {
         name: cluster.name.clone(),
         url: cluster.url.clone(),
+        replicas: cluster.replicas.clone(),
         metrics_path: cluster.metrics_path.clone(),
         matches: cluster.matches.clone(),
-        ca_file: cluster.ca_file.clone(),
+        link: cluster.link.clone(),
         auth: cluster.auth.clone(),
         headers: cluster.http_headers.clone(),
         follow_redirects: cluster.follow_redirects,
         compression: cluster.compression,
         timeout: cluster.scrape_timeout,
+    }
+}
+
+pub(super) fn gate(cluster: &Cluster) -> gate::Settings {
+    gate::Settings {
+        upstream: client(cluster),
+        query: cluster.query,
+        interval: cluster.scrape_interval,
+        labels: cluster.labels.clone(),
     }
 }
 

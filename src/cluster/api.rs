@@ -51,7 +51,7 @@ impl Client {
     pub async fn metadata(&self, deadline: Instant) -> Result<Metadata, FetchError> {
         let body = self.get(METADATA, ANSWER_BYTES_MAX, deadline).await?;
         let answer: Envelope<HashMap<String, Vec<MetadataItem>>> =
-            serde_json::from_slice(&body).map_err(|error| unreadable(METADATA, &error))?;
+            serde_json::from_slice(&body).map_err(|error| self.unreadable(METADATA, &error))?;
         let mut metadata = Metadata::default();
         for (name, items) in answer.data {
             let Some(first) = items.first() else { continue };
@@ -75,8 +75,12 @@ impl Client {
     ) -> Result<Vec<(String, String)>, FetchError> {
         let body = self.get(CONFIG, ANSWER_BYTES_MAX, deadline).await?;
         let answer: Envelope<ConfigText> =
-            serde_json::from_slice(&body).map_err(|error| unreadable(CONFIG, &error))?;
-        external_labels(&answer.data.yaml)
+            serde_json::from_slice(&body).map_err(|error| self.unreadable(CONFIG, &error))?;
+        external_labels(&answer.data.yaml).map_err(|error| self.masked(error))
+    }
+
+    fn unreadable(&self, path: &'static str, error: &dyn std::fmt::Display) -> FetchError {
+        self.masked(unreadable(path, error))
     }
 }
 

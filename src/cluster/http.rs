@@ -4,39 +4,39 @@
 //! on the wire.
 
 use std::error::Error as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    LOCATION,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap,
+    HeaderValue as Value, LOCATION, TRANSFER_ENCODING,
 };
-use http::header::{HeaderMap, HeaderName, HeaderValue as Value, TRANSFER_ENCODING};
-use reqwest::{Certificate, Client as Http, RequestBuilder, Response, Url, redirect};
-use secrecy::ExposeSecret;
+use http::{Method, StatusCode};
+use reqwest::{Response, Url};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Auth, BodyHead, Compression, FetchError, HeaderValue, Settings, chain};
+use super::credentials::Credentials;
+use super::link::{Link, Redirects};
+use super::secret::{Secret, Troubles, mask};
+use super::{BodyHead, Compression, FetchError, Settings, chain, clipped, is_loopback, unusable};
 use crate::parse::Format;
 
 /// Names the Tributaries whose data an answer holds, so that a loop is seen: their instance ids, separated by commas.
 pub const VIA: &str = "tributary-via";
 
 /// Most ids taken from an answer, and most bytes of one: they are handed on in our own answers.
-const VIA_MAX: usize = 64;
+pub const VIA_MAX: usize = 64;
 const VIA_ID_MAX: usize = 64;
 
 /// URLs longer than this are split: servers and proxies commonly refuse request lines over 8 KiB.
 const URL_BYTES_MAX: usize = 8000;
 
-/// Redirects followed in one request.
-const REDIRECTS_MAX: usize = 5;
-
-/// Of an error page, this much is kept for the message.
+/// Of an error page, this much is kept for the message, and this much is read: what is kept must hold no part of a
+/// credential that the server sends back.
 const ERROR_BODY_MAX: usize = 200;
+const ERROR_BODY_READ_MAX: usize = 2000;
 
 /// What rustls' errors say, one of these at least: the last three when the other side speaks no TLS, or another one.
 const TLS_WORDS: [&str; 7] = [
@@ -53,11 +53,22 @@ const TLS_WORDS: [&str; 7] = [
 #[derive(Debug)]
 pub struct Client {
     settings: Settings,
-    http: Http,
+    link: Link,
+    credentials: Credentials,
     /// One URL per request of a round.
     urls: Vec<Url>,
     /// What the last answer said of its way.
     via: ArcSwap<Vec<String>>,
+    /// Files that could not be read anew for the last request.
+    trouble: ArcSwapOption<String>,
+}
+
+/// A request without its credentials.
+struct Ask {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<Bytes>,
 }
 
 /// An answer whose body is still to come.
@@ -72,12 +83,20 @@ impl Client {
     /// A client; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, FetchError> {
         let urls = urls(&settings)?;
-        let http = connection(&settings)?;
+        let redirects = if settings.follow_redirects {
+            Redirects::SameServer
+        } else {
+            Redirects::Refused
+        };
+        let link = Link::new(settings.link.clone(), redirects, urls[0].clone())?;
+        let credentials = Credentials::new(settings.auth.as_ref(), &settings.headers)?;
         Ok(Self {
             settings,
-            http,
+            link,
+            credentials,
             urls,
             via: ArcSwap::default(),
+            trouble: ArcSwapOption::empty(),
         })
     }
 
@@ -96,10 +115,36 @@ impl Client {
         self.urls.len()
     }
 
+    /// Which files with secrets or certificates could not be used as they were at the last request, so that what
+    /// was read before holds; none when all is well.
+    pub fn trouble(&self) -> Option<Arc<String>> {
+        self.trouble.load_full()
+    }
+
+    /// The text without any credential of this cluster: whoever was sent one may send it back.
+    pub fn mask(&self, text: &str) -> String {
+        let mut secrets = self.credentials.secrets();
+        secrets.extend(self.link.secrets());
+        mask(text, &secrets)
+    }
+
+    /// The same for an error that quotes an answer.
+    pub(super) fn masked(&self, error: FetchError) -> FetchError {
+        match error {
+            FetchError::ContentType(text) => FetchError::ContentType(self.mask(&text)),
+            FetchError::Encoding(text) => FetchError::Encoding(self.mask(&text)),
+            FetchError::Api { path, why } => FetchError::Api {
+                path,
+                why: self.mask(clipped(&why, ERROR_BODY_READ_MAX)),
+            },
+            error => error,
+        }
+    }
+
     /// Forgets the connections, so that the next request resolves the host anew.
-    pub fn reconnect(&mut self) -> Result<(), FetchError> {
-        self.http = connection(&self.settings)?;
-        Ok(())
+    pub fn reconnect(&self) -> Result<(), FetchError> {
+        self.link.reconnect()?;
+        self.credentials.reconnect()
     }
 
     /// Sends request `number` of a round; the answer is checked up to its headers. `own_id` is this process' id.
@@ -125,7 +170,7 @@ impl Client {
             return Err(FetchError::Loop(self.settings.url.clone()));
         }
         let response = self.check_status(response, deadline).await?;
-        let head = body_head(response.headers())?;
+        let head = body_head(response.headers()).map_err(|error| self.masked(error))?;
         Ok(Answer { head, response })
     }
 
@@ -166,15 +211,82 @@ impl Client {
     async fn send(
         &self,
         url: Url,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         deadline: Instant,
     ) -> Result<Response, FetchError> {
-        headers.extend(self.configured_headers()?);
-        let mut request = self.http.get(url).headers(headers);
-        if let Some(auth) = &self.settings.auth {
-            request = authorize(request, auth)?;
-        }
-        self.within(deadline, request.send()).await
+        let (method, body) = (Method::GET, None);
+        let ask = Ask {
+            method,
+            url,
+            headers,
+            body,
+        };
+        self.deliver(&ask, deadline).await
+    }
+
+    /// Asks a path and query behind the cluster's URL by this method, perhaps with a body.
+    pub(super) async fn send_to(
+        &self,
+        method: Method,
+        target: &str,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+        deadline: Instant,
+    ) -> Result<Response, FetchError> {
+        let url = parse_url(&format!("{}{target}", self.settings.url))?;
+        let ask = Ask {
+            method,
+            url,
+            headers,
+            body,
+        };
+        self.deliver(&ask, deadline).await
+    }
+
+    /// Sends a request with credentials. A token that is refused is fetched anew, once.
+    async fn deliver(&self, ask: &Ask, deadline: Instant) -> Result<Response, FetchError> {
+        let mut troubles = Troubles::default();
+        let result = self.send_once(ask, deadline, &mut troubles);
+        let (response, token) = match result.await {
+            Ok(sent) => sent,
+            Err(error) => {
+                self.trouble.store(troubles.text().map(Arc::new));
+                return Err(error);
+            }
+        };
+        let result = match token {
+            Some(token) if response.status() == StatusCode::UNAUTHORIZED => {
+                self.credentials.refuse(&token);
+                troubles = Troubles::default();
+                let again = self.send_once(ask, deadline, &mut troubles);
+                again.await.map(|(response, _)| response)
+            }
+            _ => Ok(response),
+        };
+        self.trouble.store(troubles.text().map(Arc::new));
+        result
+    }
+
+    /// The answer, and the token that was sent with the request.
+    async fn send_once(
+        &self,
+        ask: &Ask,
+        deadline: Instant,
+        troubles: &mut Troubles,
+    ) -> Result<(Response, Option<Arc<Secret>>), FetchError> {
+        let carried = self.credentials.carry(deadline, troubles).await?;
+        let mut all = ask.headers.clone();
+        all.extend(carried.headers);
+        let request = self
+            .link
+            .request(ask.method.clone(), ask.url.clone(), troubles)
+            .headers(all);
+        let request = match &ask.body {
+            Some(body) => request.body(body.clone()),
+            None => request,
+        };
+        let response = self.within(deadline, request.send()).await?;
+        Ok((response, carried.token))
     }
 
     async fn within<T>(
@@ -188,30 +300,8 @@ impl Client {
         }
     }
 
-    fn configured_headers(&self) -> Result<HeaderMap, FetchError> {
-        let mut headers = HeaderMap::new();
-        for (name, values) in &self.settings.headers {
-            let name = HeaderName::try_from(name)
-                .map_err(|error| unusable(&format!("header {name}"), &error))?;
-            for value in values {
-                let value = match value {
-                    HeaderValue::Plain(value) => Value::try_from(value),
-                    HeaderValue::File(file) => Value::try_from(file.read()?.expose_secret()),
-                };
-                headers.append(
-                    &name,
-                    value.map_err(|error| unusable(&format!("header {name}"), &error))?,
-                );
-            }
-        }
-        Ok(headers)
-    }
-
     fn accept_encoding(&self) -> &'static str {
-        let near = || {
-            let host = self.urls[0].host_str().unwrap_or_default();
-            host == "localhost" || host.starts_with("127.") || host == "[::1]"
-        };
+        let near = || is_loopback(self.urls[0].host_str().unwrap_or_default());
         match self.settings.compression {
             Compression::Gzip => "gzip",
             Compression::Identity => "identity",
@@ -239,8 +329,10 @@ impl Client {
                 .headers()
                 .get(LOCATION)
                 .map(|value| String::from_utf8_lossy(value.as_bytes()));
+            let location = location.unwrap_or_default();
+            let location = clipped(&location, ERROR_BODY_READ_MAX);
             return Err(FetchError::Redirect {
-                location: location.unwrap_or_default().into_owned(),
+                location: self.mask(location),
                 remedy: self.redirect_remedy(),
             });
         }
@@ -250,9 +342,9 @@ impl Client {
             .ok()
             .flatten()
             .unwrap_or_default();
-        let body = String::from_utf8_lossy(&page[..page.len().min(ERROR_BODY_MAX)])
-            .trim()
-            .to_owned();
+        let head = &page[..page.len().min(ERROR_BODY_READ_MAX)];
+        let body = self.mask(String::from_utf8_lossy(head).trim());
+        let body = clipped(&body, ERROR_BODY_MAX).trim().to_owned();
         Err(FetchError::Status {
             status: status.as_u16(),
             body,
@@ -292,93 +384,12 @@ fn parse_url(url: &str) -> Result<Url, FetchError> {
     Url::parse(url).map_err(|error| unusable(&format!("url {url}"), &error))
 }
 
-fn connection(settings: &Settings) -> Result<Http, FetchError> {
-    let redirects = if settings.follow_redirects {
-        same_server()
-    } else {
-        redirect::Policy::none()
-    };
-    let mut builder = Http::builder()
-        .user_agent(concat!("Tributary/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirects)
-        .http1_only()
-        .no_proxy()
-        .tcp_nodelay(true)
-        .pool_max_idle_per_host(1)
-        .referer(false);
-    if let Some(path) = &settings.ca_file {
-        let pem = std::fs::read(path).map_err(|source| file_error("ca_file", path, source))?;
-        let what = || format!("ca_file {}", path.display());
-        let certificates =
-            Certificate::from_pem_bundle(&pem).map_err(|error| unusable(&what(), &error))?;
-        if certificates.is_empty() {
-            return Err(FetchError::Unusable {
-                what: what(),
-                why: "it holds no certificate".into(),
-            });
-        }
-        builder = builder.tls_certs_only(certificates);
-    }
-    builder
-        .build()
-        .map_err(|error| unusable("the connection's settings", &error))
-}
-
-/// Redirects within one server only, so of the same host and port: credentials and headers go to nobody else.
-fn same_server() -> redirect::Policy {
-    redirect::Policy::custom(|attempt| {
-        let next = attempt.url();
-        let same = attempt
-            .previous()
-            .last()
-            .is_some_and(|before| before.origin() == next.origin());
-        if same && attempt.previous().len() <= REDIRECTS_MAX {
-            attempt.follow()
-        } else {
-            attempt.stop()
-        }
-    })
-}
-
-/// Adds the credentials to a request, read from their files now.
-fn authorize(request: RequestBuilder, auth: &Auth) -> Result<RequestBuilder, FetchError> {
-    match auth {
-        Auth::Header {
-            scheme,
-            credentials_file,
-        } => {
-            let text = format!("{scheme} {}", credentials_file.read()?.expose_secret());
-            let mut value =
-                Value::try_from(text).map_err(|error| unusable("the credentials", &error))?;
-            value.set_sensitive(true);
-            Ok(request.header(AUTHORIZATION, value))
-        }
-        Auth::Basic {
-            username,
-            password_file,
-        } => Ok(request.basic_auth(username, Some(password_file.read()?.expose_secret()))),
-    }
-}
-
-fn file_error(what: &'static str, path: &Path, source: std::io::Error) -> FetchError {
-    FetchError::File {
-        what,
-        path: path.display().to_string(),
-        source,
-    }
-}
-
-fn unusable(what: &str, error: &dyn std::error::Error) -> FetchError {
-    FetchError::Unusable {
-        what: what.to_owned(),
-        why: chain(error),
-    }
-}
-
 /// Sorts reqwest's errors into ours. The URL is left out: the cluster's name says enough.
 fn explain(error: &reqwest::Error, timeout: Duration) -> FetchError {
     let cause = error.source().map_or_else(|| error.to_string(), chain);
-    if error.is_timeout() {
+    if error.is_timeout() && error.is_connect() {
+        FetchError::Connect(cause)
+    } else if error.is_timeout() {
         FetchError::Timeout(timeout)
     } else if error.is_redirect() {
         FetchError::Redirect {
@@ -400,7 +411,8 @@ fn seconds(timeout: Duration) -> Value {
     Value::try_from(timeout.as_secs_f64().to_string()).expect("digits and a point")
 }
 
-fn via_of(headers: &HeaderMap) -> Vec<String> {
+/// The ids that [`VIA`] names in an answer or a request.
+pub fn via_of(headers: &HeaderMap) -> Vec<String> {
     let values = headers
         .get_all(VIA)
         .iter()
@@ -441,6 +453,7 @@ fn body_head(headers: &HeaderMap) -> Result<BodyHead, FetchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::link;
 
     #[test]
     fn many_selectors_become_several_requests() {
@@ -471,9 +484,10 @@ mod tests {
         Settings {
             name: "c".into(),
             url: "http://h:1/base".into(),
+            replicas: Vec::new(),
             metrics_path: "/federate".into(),
             matches,
-            ca_file: None,
+            link: link::Settings::default(),
             auth: None,
             headers: Vec::new(),
             follow_redirects: false,

@@ -6,6 +6,7 @@ use std::fmt;
 use http::{HeaderName, HeaderValue};
 use reqwest::Url;
 
+use crate::cluster::is_loopback;
 use crate::model::labels::is_legacy_label_name;
 use crate::model::matcher::Matcher;
 use crate::promql;
@@ -47,6 +48,8 @@ pub(super) struct BaseUrl {
     pub(super) text: String,
     /// Whether credentials sent there can be read on the way: plain HTTP to another machine.
     pub(super) exposed: bool,
+    /// Host, port and path, the same for every way to write the address of one server.
+    pub(super) server: String,
 }
 
 /// Where we listen. Written `host:port`, with an IPv6 address in brackets.
@@ -163,11 +166,11 @@ pub(super) fn base_url(text: &str) -> Result<BaseUrl, String> {
             "{shown} has a query or fragment; write only scheme, host, port and base path, and selectors as match"
         ));
     }
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let exposed = url.scheme() == "http" && !is_loopback(host);
+    let host = url.host_str().unwrap_or_default();
     Ok(BaseUrl {
+        exposed: url.scheme() == "http" && !is_loopback(host),
+        server: server(&url),
         text: url.as_str().trim_end_matches('/').to_owned(),
-        exposed,
     })
 }
 
@@ -181,11 +184,16 @@ pub fn address(text: &str) -> Result<String, String> {
     Ok(base_url(text)?.text)
 }
 
-fn is_loopback(host: &str) -> bool {
-    match host.parse::<std::net::IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
+/// Host, port and path of an address, by which two addresses of one server are told.
+fn server(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{host}:{port}{}", url.path().trim_end_matches('/'))
+}
+
+/// Whether what is sent to an address can be read on the way: over plain HTTP to another machine, be it a proxy.
+pub(super) fn is_exposed(url: &str, proxied: bool) -> bool {
+    base_url(url).is_ok_and(|url| url.exposed || (proxied && url.text.starts_with("http:")))
 }
 
 /// The path of the exposition below the cluster's URL.
@@ -266,13 +274,71 @@ pub(super) fn header_name(text: &str) -> Result<String, String> {
     let name = HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| format!("{text:?} is no header name; write letters, digits and `-`"))?;
     match name.as_str() {
-        "authorization" => {
-            Err("is set by authorization or basic_auth; write one of these keys instead".to_owned())
-        }
+        "authorization" => Err(
+            "is set by authorization, basic_auth or oauth2; write one of these keys instead"
+                .to_owned(),
+        ),
         name if RESERVED_HEADERS.contains(&name) => {
             Err("is set by Tributary itself; remove it".to_owned())
         }
         _ => Ok(text.to_owned()),
+    }
+}
+
+/// The name of a header for the proxy alone.
+pub(super) fn proxy_header_name(text: &str) -> Result<String, String> {
+    if text.eq_ignore_ascii_case("proxy-authorization") {
+        return Ok(text.to_owned());
+    }
+    header_name(text)
+}
+
+/// The name of an environment variable.
+pub(super) fn variable(text: &str) -> Result<String, String> {
+    if is_legacy_label_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(
+        "is no name of an environment variable; write letters, digits and `_`, without `$`"
+            .to_owned(),
+    )
+}
+
+/// A text that must say something.
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err("is empty or holds control characters; write some text on one line".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The address of a token server, which may have a query.
+pub(super) fn token_url(text: &str) -> Result<String, String> {
+    let without_query = text.split('?').next().unwrap_or_default();
+    base_url(without_query).map_err(|error| {
+        if error.contains("user or password") {
+            "holds a user or password; write them as client_id and client_secret_file".to_owned()
+        } else {
+            error
+        }
+    })?;
+    match Url::parse(text) {
+        Ok(url) if url.fragment().is_none() => Ok(url.into()),
+        _ => Err(
+            "is not a URL without fragment; write it like https://login.example.com/oauth2/token"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The name of a further parameter for a token server.
+pub(super) fn endpoint_param(text: &str) -> Result<String, String> {
+    match text {
+        "grant_type" | "scope" | "client_id" => Err("is set by Tributary itself; remove it".to_owned()),
+        "client_secret" | "client_assertion" | "password" => Err(
+            "is a secret, and secrets are read from files or the environment only: write client_secret_file".to_owned(),
+        ),
+        _ => not_empty(text),
     }
 }
 
@@ -364,14 +430,8 @@ mod tests {
     #[test]
     fn urls_lose_their_last_slash_and_know_who_can_listen() {
         fn check(input: &str, text: &str, exposed: bool) {
-            assert_eq!(
-                base_url(input),
-                Ok(BaseUrl {
-                    text: text.to_owned(),
-                    exposed
-                }),
-                "{input}"
-            );
+            let url = base_url(input).expect(input);
+            assert_eq!((url.text.as_str(), url.exposed), (text, exposed), "{input}");
         }
         check("http://localhost:9090", "http://localhost:9090", false);
         check("http://127.0.0.1:9090/", "http://127.0.0.1:9090", false);
@@ -383,6 +443,23 @@ mod tests {
             "https://prom.example.com",
             false,
         );
+        assert!(is_exposed("http://localhost", true) && !is_exposed("http://localhost", false));
+        assert!(!is_exposed("https://prom", true) && is_exposed("http://prom", false));
+    }
+
+    #[test]
+    fn one_server_is_known_in_all_its_addresses() {
+        fn check(a: &str, b: &str, want: bool) {
+            let server = |url: &str| base_url(url).expect(url).server;
+            assert_eq!(server(a) == server(b), want, "{a} {b}");
+        }
+        check("http://a:9090", "http://A.:9090/", true);
+        check("http://a:9090", "https://a:9090", true);
+        check("http://a", "http://a:80", true);
+        check("http://a/x", "http://a/x//", true);
+        check("http://a/x", "http://a/y", false);
+        check("http://a:1", "http://a:2", false);
+        check("http://a", "https://a", false);
     }
 
     #[test]
@@ -438,7 +515,19 @@ mod tests {
         check(selector(""), "is empty");
         check(selector("{job="), "is not a selector: 1:");
         check(header_name("X-Scope-OrgID"), "");
-        check(header_name("Authorization"), "authorization or basic_auth");
+        check(header_name("Authorization"), "authorization, basic_auth");
+        check(proxy_header_name("Proxy-Authorization"), "");
+        check(proxy_header_name("Host"), "is set by Tributary itself");
+        check(variable("TOKEN_1"), "");
+        check(variable("$TOKEN"), "without `$`");
+        check(token_url("https://login/token?x=1"), "");
+        check(
+            token_url("https://a:b@login/token"),
+            "write them as client_id",
+        );
+        check(token_url("login/token"), "does not begin with http://");
+        check(endpoint_param("audience"), "");
+        check(endpoint_param("client_secret"), "is a secret");
         check(header_name("Accept-Encoding"), "is set by Tributary itself");
         check(header_name("a b"), "is no header name");
         check(header_value("team-1"), "");

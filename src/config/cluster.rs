@@ -4,22 +4,25 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::access::{self, Access};
+use super::access::{self, Access, PROXY_KEYS};
 use super::check::{self, BaseUrl};
 use super::decode::{Field, Section};
 use super::global::Global;
 use super::problem::Problems;
 use super::shared::{self, Shared, timeout_fits};
 use super::{Cluster, rules};
+use crate::cluster::proxy::Proxy;
 use crate::relabel::Rule;
 
 /// Keys of a cluster that are not [`shared::KEYS`] or [`access::KEYS`].
 pub(super) const KEYS: &[&str] = &[
     "name",
     "url",
+    "replicas",
     "labels",
     "external_labels",
     "metrics_path",
+    "query",
     "honor_timestamps",
     "follow_redirects",
     "normalize_le",
@@ -32,6 +35,7 @@ const HINTS: &[(&str, &str)] = &[
     ("static_configs", "write url, one cluster for each address"),
     ("targets", "write url, one cluster for each address"),
     ("scheme", "write it as part of url"),
+    ("urls", "write replicas"),
     ("params", "write the selectors as match"),
     ("match[]", "write match"),
     (
@@ -45,7 +49,7 @@ const HINTS: &[(&str, &str)] = &[
     ),
     (
         "bearer_token",
-        "secrets are read from files only: write authorization: {credentials_file: …}",
+        "secrets are read from files or the environment only: write authorization: {credentials_file: …}",
     ),
     (
         "bearer_token_file",
@@ -71,18 +75,22 @@ const HINTS: &[(&str, &str)] = &[
 const BODY_SIZE_LIMIT: u64 = 1 << 30;
 /// Shortest default of `stale_after`.
 const STALE_AFTER_MIN: Duration = Duration::from_secs(60);
+/// Where the series of a Prometheus are; beside it is a query API.
+const FEDERATE: &str = "/federate";
 /// What is asked of a cluster where no selector is written: everything.
 const MATCH_ALL: &str = r#"{__name__=~".+"}"#;
 
 /// What was written for one cluster.
 struct Written {
     name: String,
-    url: BaseUrl,
+    /// One address, or those of all replicas.
+    urls: Vec<BaseUrl>,
     shared: Shared,
     access: Access,
     labels: Vec<(String, String)>,
     external_labels: Option<Vec<(String, String)>>,
     metrics_path: Option<String>,
+    query: Option<bool>,
     honor_timestamps: Option<bool>,
     follow_redirects: Option<bool>,
     normalize_le: Option<bool>,
@@ -97,27 +105,40 @@ pub(super) fn read(
     folder: &Path,
     warnings: &mut Vec<String>,
 ) -> Option<Cluster> {
-    let section = field.section(&[KEYS, shared::KEYS, access::KEYS], HINTS)?;
+    let section = field.section(&[KEYS, shared::KEYS, access::KEYS, PROXY_KEYS], HINTS)?;
     let name = section
         .require("name", "write a name for the cluster")
         .map(|field| field.parse(check::cluster_name));
-    let url = section
-        .require("url", "write the address of its Prometheus")
-        .map(|field| field.parse(check::base_url));
+    let addresses = addresses(&section);
+    let shared = Shared::read(&section);
+    let access = Access::read(&section, folder);
+    let allowed = shared.allow_plaintext_credentials;
+    if !allowed
+        .or(global.shared.allow_plaintext_credentials)
+        .unwrap_or(false)
+    {
+        // A proxy of the environment is not used for loopback addresses.
+        let proxied = matches!(access.link.proxy, Proxy::At(_));
+        let exposed = |(_, url): &&(Field<'_>, BaseUrl)| check::is_exposed(&url.text, proxied);
+        let exposed: Vec<_> = addresses
+            .iter()
+            .filter(exposed)
+            .map(|(field, _)| field)
+            .collect();
+        access.refuse_plaintext(&section, &exposed);
+    }
     let written = Written {
         name: name.flatten().unwrap_or_default(),
-        url: url.flatten().unwrap_or_else(|| BaseUrl {
-            text: String::new(),
-            exposed: false,
-        }),
-        shared: Shared::read(&section),
-        access: Access::read(&section, folder),
+        urls: addresses.into_iter().map(|(_, url)| url).collect(),
+        shared,
+        access,
         labels: section
             .get("labels")
             .map(|field| labels(field, global))
             .unwrap_or_default(),
         external_labels: section.get("external_labels").map(external_labels),
         metrics_path: section.read("metrics_path", check::metrics_path),
+        query: section.flag("query"),
         honor_timestamps: section.flag("honor_timestamps"),
         follow_redirects: section.flag("follow_redirects"),
         normalize_le: section.flag("normalize_le"),
@@ -134,7 +155,49 @@ pub(super) fn read(
     Some(resolve(written, global))
 }
 
-/// Reads `NAME=URL` of the flag `--cluster`.
+/// The address of the cluster, or those of its replicas.
+fn addresses<'t>(section: &Section<'t>) -> Vec<(Field<'t>, BaseUrl)> {
+    let read = |field: &Field<'t>| Some((field.clone(), field.parse(check::base_url)?));
+    let Some(list) = section.get("replicas") else {
+        let url = section.require(
+            "url",
+            "write the address of its Prometheus, or those of a pair as replicas: [url, url]",
+        );
+        return url.and_then(read).into_iter().collect();
+    };
+    if let Some(url) = section.get("url") {
+        url.fail("cannot stand beside replicas; keep one of them");
+    }
+    let Some(items) = list.items() else {
+        return Vec::new();
+    };
+    if items.len() < 2 {
+        list.fail("has fewer than two addresses; write both of a pair, or the only one as url");
+    }
+    let found: Vec<_> = items.iter().filter_map(read).collect();
+    for (field, text) in same_server(&found) {
+        field.fail(text);
+    }
+    found
+}
+
+/// The addresses that name the server of an earlier one, and what is wrong with them.
+fn same_server<T>(addresses: &[(T, BaseUrl)]) -> Vec<(&T, String)> {
+    let mut wrong = Vec::new();
+    for (at, (place, url)) in addresses.iter().enumerate() {
+        let mut before = addresses[..at].iter().map(|(_, other)| other);
+        if let Some(other) = before.find(|other| other.server == url.server) {
+            let text = format!(
+                "{} is the same server as {}; a replica is another server that scrapes the same",
+                url.text, other.text
+            );
+            wrong.push((place, text));
+        }
+    }
+    wrong
+}
+
+/// Reads `NAME=URL` or `NAME=URL,URL` of the flag `--cluster`.
 pub(super) fn from_flag(text: &str, global: &Global, problems: &Problems) -> Option<Cluster> {
     let note = |error: String| problems.outside("--cluster", error);
     let Some((name, url)) = text.split_once('=') else {
@@ -145,15 +208,21 @@ pub(super) fn from_flag(text: &str, global: &Global, problems: &Problems) -> Opt
         return None;
     };
     let name = check::cluster_name(name).map_err(note).ok();
-    let url = check::base_url(url).map_err(note).ok();
+    let read = |url: &str| check::base_url(url).map_err(note).ok();
+    let urls: Option<Vec<_>> = url.split(',').map(|url| Some(("", read(url)?))).collect();
+    let urls = urls?;
+    for (_, text) in same_server(&urls) {
+        note(text);
+    }
     let written = Written {
         name: name?,
-        url: url?,
+        urls: urls.into_iter().map(|(_, url)| url).collect(),
         shared: Shared::default(),
         access: Access::default(),
         labels: Vec::new(),
         external_labels: None,
         metrics_path: None,
+        query: None,
         honor_timestamps: None,
         follow_redirects: None,
         normalize_le: None,
@@ -182,15 +251,25 @@ fn resolve(written: Written, global: &Global) -> Cluster {
         .scrape_timeout
         .map(|timeout| timeout.min(interval));
     let selectors = shared.selectors.unwrap_or_else(match_all);
+    let metrics_path = written.metrics_path.unwrap_or_else(|| FEDERATE.to_owned());
     let body_size_limit = shared.body_size_limit.unwrap_or(BODY_SIZE_LIMIT);
+    let mut urls: Vec<_> = written.urls.into_iter().map(|url| url.text).collect();
+    let url = urls.first().cloned().unwrap_or_default();
+    if urls.len() < 2 {
+        urls.clear();
+    }
+    let scrape_timeout = own_timeout.or(inherited).unwrap_or(interval * 9 / 10);
+    let mut link = written.access.link;
+    // A replica that does not answer must leave time for the other in the same round.
+    link.connect_timeout = (!urls.is_empty()).then_some(scrape_timeout / 3);
     Cluster {
         name: written.name,
-        url: written.url.text,
-        metrics_path: written
-            .metrics_path
-            .unwrap_or_else(|| "/federate".to_owned()),
+        url,
+        replicas: urls,
+        query: written.query.unwrap_or(metrics_path == FEDERATE),
+        metrics_path,
         scrape_interval: interval,
-        scrape_timeout: own_timeout.or(inherited).unwrap_or(interval * 9 / 10),
+        scrape_timeout,
         matches: selectors
             .iter()
             .map(|selector| selector.text.clone())
@@ -219,7 +298,7 @@ fn resolve(written: Written, global: &Global) -> Cluster {
             .stale_after
             .unwrap_or_else(|| STALE_AFTER_MIN.max(interval * 2)),
         metadata_refresh_interval: global.metadata_refresh_interval,
-        ca_file: written.access.ca_file,
+        link,
         auth: written.access.auth,
         http_headers: written.access.http_headers,
     }
@@ -272,16 +351,13 @@ fn external_labels(field: &Field<'_>) -> Vec<(String, String)> {
 
 fn warn(written: &Written, warnings: &mut Vec<String>) {
     let name = &written.name;
-    if written.url.exposed && written.access.has_secrets() {
-        warnings.push(format!("cluster {name}: its credentials travel over plain HTTP, where anyone on the way can read them; use https in its url"));
-    }
-    if written.metrics_path.is_none() && written.url.text.ends_with("/federate") {
+    let in_path = |url: &BaseUrl| url.text.ends_with("/federate");
+    if written.metrics_path.is_none() && written.urls.iter().any(in_path) {
         warnings.push(format!("cluster {name}: its url ends in /federate, to which metrics_path adds /federate once more; remove it from the url"));
     }
-    for (key, path) in written.access.files() {
-        if let Err(error) = std::fs::File::open(path) {
-            let path = path.display();
-            warnings.push(format!("cluster {name}: cannot read {key} {path} now ({error}); its rounds fail until it can be read"));
-        }
+    for text in written.access.unreadable() {
+        warnings.push(format!(
+            "cluster {name}: {text}; its rounds fail until then"
+        ));
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::units::{format_duration, format_size};
 use super::{Auth, Cluster, Config};
+use crate::cluster::proxy::Proxy;
 
 /// The text for `file` (as it was named), which ends with a line end.
 pub fn describe(file: &str, config: &Config) -> String {
@@ -26,11 +27,13 @@ pub fn describe(file: &str, config: &Config) -> String {
 /// `eu: https://…/federate every 15s, timeout 13s500ms; 1 selector; …`.
 fn describe_cluster(cluster: &Cluster) -> String {
     let Cluster {
-        name,
-        url,
-        metrics_path,
-        ..
+        name, metrics_path, ..
     } = cluster;
+    let url = if cluster.replicas.is_empty() {
+        cluster.url.clone()
+    } else {
+        format!("one of {}, each with ", cluster.replicas.join(" "))
+    };
     let (interval, timeout) = (
         format_duration(cluster.scrape_interval),
         format_duration(cluster.scrape_timeout),
@@ -62,10 +65,26 @@ fn details(cluster: &Cluster) -> Vec<String> {
             plural(cluster.rules.len())
         ));
     }
+    if !cluster.query {
+        parts.push("no queries".to_owned());
+    }
     match &cluster.auth {
         Some(Auth::Header { scheme, .. }) => parts.push(format!("{scheme} token")),
         Some(Auth::Basic { username, .. }) => parts.push(format!("basic auth as {username:?}")),
+        Some(Auth::OAuth2(oauth2)) => parts.push(format!("OAuth2 as {:?}", oauth2.client_id)),
         None => {}
+    }
+    let tls = &cluster.link.tls;
+    if tls.own.is_some() {
+        parts.push("client certificate".to_owned());
+    }
+    if tls.insecure_skip_verify {
+        parts.push("any server certificate".to_owned());
+    }
+    match &cluster.link.proxy {
+        Proxy::None => {}
+        Proxy::Environment => parts.push("proxy of the environment".to_owned()),
+        Proxy::At(at) => parts.push(format!("through {}", at.url)),
     }
     if cluster.body_size_limit > 0 {
         parts.push(format!(
@@ -84,12 +103,12 @@ fn relabel_warning(config: &Config) -> Option<String> {
     let names: Vec<_> = config
         .clusters
         .iter()
-        .filter(|c| !c.rules.is_empty())
+        .filter(|c| c.query && !c.rules.is_empty())
         .map(|c| c.name.as_str())
         .collect();
     (!names.is_empty()).then(|| {
         let names = names.join(", ");
-        format!("metric_relabel_configs of {names} concern the federated path only; answers that come from the clusters themselves do not pass them")
+        format!("metric_relabel_configs of {names} concern the federated path only; answers that come from the clusters themselves do not pass them: query: false hides those")
     })
 }
 

@@ -22,6 +22,7 @@ pub(super) const KEYS: &[&str] = &[
     "label_limit",
     "label_name_length_limit",
     "label_value_length_limit",
+    "allow_plaintext_credentials",
 ];
 
 /// What was written of them in one place; `None` was not written there.
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) label_limit: Option<u64>,
     pub(super) label_name_length_limit: Option<u64>,
     pub(super) label_value_length_limit: Option<u64>,
+    pub(super) allow_plaintext_credentials: Option<bool>,
 }
 
 impl Shared {
@@ -79,6 +81,7 @@ impl Shared {
             label_limit: section.number("label_limit"),
             label_name_length_limit: section.number("label_name_length_limit"),
             label_value_length_limit: section.number("label_value_length_limit"),
+            allow_plaintext_credentials: section.flag("allow_plaintext_credentials"),
         }
     }
 
@@ -104,6 +107,9 @@ impl Shared {
             label_value_length_limit: self
                 .label_value_length_limit
                 .or(below.label_value_length_limit),
+            allow_plaintext_credentials: self
+                .allow_plaintext_credentials
+                .or(below.allow_plaintext_credentials),
         }
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! A bad file has one fault, which its first line states: `# want: line N: part of the message`.
 
+use std::path::PathBuf;
+
 use super::*;
-use crate::cluster::secret::SecretFile;
+use crate::cluster::secret::SecretSource;
+use crate::cluster::tls::Authorities;
 
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -197,7 +200,9 @@ fn the_minimal_file_shows_every_default() {
     assert!(
         cluster.labels.is_empty() && cluster.external_labels.is_none() && cluster.rules.is_empty()
     );
-    assert!(cluster.ca_file.is_none() && cluster.auth.is_none() && cluster.http_headers.is_empty());
+    assert!(cluster.auth.is_none() && cluster.http_headers.is_empty());
+    assert_eq!(cluster.link, Link::default());
+    assert!(cluster.replicas.is_empty());
 }
 
 #[test]
@@ -210,7 +215,9 @@ fn the_example_file_is_good_and_holds_every_key() {
         global::KEYS,
         cluster::KEYS,
         access::KEYS,
+        access::PROXY_KEYS,
         access::TLS_KEYS,
+        access::OAUTH2_KEYS,
         access::AUTHORIZATION_KEYS,
         access::BASIC_AUTH_KEYS,
         access::HEADER_KEYS,
@@ -238,7 +245,10 @@ fn the_example_file_is_good_and_holds_every_key() {
         (first.scrape_timeout, first.stale_after),
         (Duration::from_secs(25), Duration::from_secs(120))
     );
-    assert_eq!(first.ca_file, Some(project("config/ca.pem")));
+    assert_eq!(
+        first.link.tls.ca,
+        Some(Authorities::File(project("config/ca.pem")))
+    );
     assert_eq!(first.rules.len(), 3);
     // What the comments call a default is one.
     let second = &config.clusters[1];
@@ -330,6 +340,7 @@ fn flags_win_over_global_keys_and_add_clusters() {
         matches: vec!["up".to_owned()],
         scrape_interval: Some(Duration::from_secs(30)),
         scrape_timeout: Some(Duration::from_secs(20)),
+        external_url: None,
     };
     let yaml = "global: {scrape_interval: 1m, scrape_timeout: 45s, match: [x], cluster_label: k8s}\n\
                 clusters: [{name: a, url: 'http://localhost'}, {name: own, url: 'http://localhost', match: [y], scrape_interval: 5s}]";
@@ -449,31 +460,118 @@ fn what_may_be_a_mistake_is_warned_of() {
             );
         }
     }
-    let token = "authorization: {credentials_file: /dev/null}";
-    let header = "http_headers: {X-Key: {files: [/dev/null]}}";
-    check("http://prom", token, &["travel over plain HTTP"]);
     check(
-        "http://prom",
-        "basic_auth: {username: u, password_file: /dev/null}",
-        &["travel over plain HTTP"],
+        "https://prom",
+        "authorization: {credentials_env: PATH}",
+        &[],
     );
-    check("http://prom", header, &["travel over plain HTTP"]);
-    check("http://prom", "http_headers: {X-Key: {values: [v]}}", &[]);
-    check("http://localhost:9090", token, &[]);
-    check("http://127.0.0.2:9090", token, &[]);
-    check("https://prom", token, &[]);
     check("https://prom/federate", "", &["ends in /federate"]);
     check("https://prom/federate", "metrics_path: /metrics", &[]);
     check(
         "https://prom",
         "authorization: {credentials_file: token}",
-        &["cannot read authorization.credentials_file"],
+        &["authorization: cannot read the secret in "],
     );
     check(
         "https://prom",
-        "tls_config: {ca_file: ca.pem}, http_headers: {X-Key: {files: [k]}}",
-        &["tls_config.ca_file", "http_headers"],
+        "authorization: {credentials_env: TRIBUTARY_NOT_SET}",
+        &["TRIBUTARY_NOT_SET with a secret is not set"],
     );
+    check(
+        "https://prom",
+        "tls_config: {ca_file: ca.pem}, http_headers: {X-Key: {files: [/dev/null]}}",
+        &["http_headers: ", "tls_config: cannot read ca_file"],
+    );
+}
+
+/// Credentials for another machine go over TLS, unless the user says otherwise.
+#[test]
+fn credentials_over_plain_http_are_refused() {
+    fn check(url: &str, own: &str, want: &[&str]) {
+        let yaml = format!("clusters:\n- name: a\n  url: '{url}'\n  {own}\n");
+        let got = match from_text(&yaml, &Flags::default()) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.problems.iter().map(stated).collect::<Vec<_>>(),
+        };
+        assert_eq!(got.len(), want.len(), "{yaml}: {got:?}");
+        for (got, want) in got.iter().zip(want) {
+            assert!(got.contains(want), "{got}, not {want}");
+            assert!(got.contains("allow_plaintext_credentials: true"), "{got}");
+        }
+        let global = format!("global: {{allow_plaintext_credentials: true}}\n{yaml}");
+        assert!(from_text(&global, &Flags::default()).is_ok(), "{global}");
+        let here = format!("{yaml}  allow_plaintext_credentials: true\n");
+        assert!(from_text(&here, &Flags::default()).is_ok(), "{here}");
+    }
+    let token = "authorization: {credentials_env: PATH}";
+    let basic = "basic_auth: {username: u, password_env: PATH}";
+    let header = "http_headers: {X-Key: {env: [PATH]}}";
+    let refused = "line 3: clusters[0].url: credentials are sent to it over plain HTTP";
+    for credentials in [token, basic, header] {
+        check("http://prom", credentials, &[refused]);
+        check("https://prom", credentials, &[]);
+        check("http://localhost:9090", credentials, &[]);
+        check("http://127.0.0.2:9090", credentials, &[]);
+        check("http://[::1]:9090", credentials, &[]);
+        let proxied = format!("{credentials}\n  proxy_url: https://proxy");
+        check("http://localhost:9090", &proxied, &[refused]);
+        let around = format!("{credentials}\n  proxy_from_environment: true");
+        check("http://localhost:9090", &around, &[]);
+    }
+    check("http://prom", "http_headers: {X-Key: {values: [v]}}", &[]);
+    check("http://prom", "", &[]);
+    let oauth2 = |url: &str, more: &str| {
+        format!("oauth2: {{client_id: c, client_secret_env: PATH, token_url: '{url}'{more}}}")
+    };
+    check("https://prom", &oauth2("https://login/token", ""), &[]);
+    check("https://prom", &oauth2("http://localhost/token", ""), &[]);
+    check(
+        "https://prom",
+        &oauth2("http://login/token", ""),
+        &["line 4: clusters[0].oauth2: the client's secret is sent to token_url over plain HTTP"],
+    );
+    check(
+        "http://prom",
+        &oauth2("https://login/token", ""),
+        &[refused],
+    );
+    let header = "proxy_connect_header: {Proxy-Authorization: {env: [PATH]}}";
+    let to_proxy = "credentials of proxy_connect_header are sent to it over plain HTTP";
+    let proxied = |url: &str| format!("proxy_url: {url}\n  {header}");
+    check("https://prom", &proxied("http://proxy:3128"), &[to_proxy]);
+    check("https://prom", &proxied("https://proxy:3128"), &[]);
+    check("https://prom", &proxied("http://localhost:3128"), &[]);
+}
+
+#[test]
+fn replicas_are_addresses_of_several_servers() {
+    let text = "clusters: [{name: a, replicas: ['https://x/', 'https://y']}]";
+    let pair = cluster(text);
+    assert_eq!(
+        (&*pair.url, &pair.replicas[..]),
+        (
+            "https://x",
+            &["https://x".to_owned(), "https://y".to_owned()][..]
+        )
+    );
+    assert_eq!(pair.link.connect_timeout, Some(pair.scrape_timeout / 3));
+    let flags = |text: &str| Flags {
+        clusters: vec![text.to_owned()],
+        ..Flags::default()
+    };
+    let config = from_flags(&flags("a=http://x:1,http://y:1")).expect("two servers");
+    assert_eq!(config.clusters[0].replicas, ["http://x:1", "http://y:1"]);
+    let one = from_flags(&flags("a=http://x:1")).expect("one server");
+    assert!(one.clusters[0].replicas.is_empty());
+    let error = from_flags(&flags("a=http://x:1,http://x:1/")).expect_err("one server twice");
+    assert!(
+        error
+            .to_string()
+            .contains("is the same server as http://x:1"),
+        "{error}"
+    );
+    let error = from_flags(&flags("a=http://x:1,")).expect_err("nothing behind the comma");
+    assert!(error.to_string().starts_with("--cluster: "), "{error}");
 }
 
 #[test]
@@ -485,32 +583,28 @@ fn files_are_relative_to_the_configuration() {
             .remove(0)
     };
     assert_eq!(
-        good("ca").ca_file,
-        Some(project("tests/config/good/../ca.pem"))
+        good("ca").link.tls.ca,
+        Some(Authorities::File(project("tests/config/good/../ca.pem")))
     );
-    let Some(Auth::Basic {
-        username,
-        password_file,
-    }) = good("basic_auth").auth
-    else {
+    let Some(Auth::Basic { username, password }) = good("basic_auth").auth else {
         panic!("basic auth is written")
     };
     assert_eq!(
-        (username.as_str(), password_file.path()),
-        ("u", Path::new("/secrets/p"))
+        (username.as_str(), password.path()),
+        ("u", Some(Path::new("/secrets/p")))
     );
     let Some(Auth::Header {
         scheme,
-        credentials_file,
+        credentials,
     }) = good("authorization").auth
     else {
         panic!("a token is written")
     };
     assert_eq!(
-        (scheme.as_str(), credentials_file.path()),
-        ("Bearer", project("tests/config/good/token").as_path())
+        (scheme.as_str(), credentials.path()),
+        ("Bearer", Some(project("tests/config/good/token").as_path()))
     );
-    let key = HeaderValue::File(SecretFile::new(project("tests/config/good/key.txt")));
+    let key = HeaderValue::Secret(SecretSource::File(project("tests/config/good/key.txt")));
     let plain = |text: &str| HeaderValue::Plain(text.to_owned());
     let want = [
         ("X-Scope-OrgID".to_owned(), vec![plain("a"), plain("b")]),
@@ -563,17 +657,38 @@ fn anchors_and_plain_scalars_mean_what_they_say() {
 
 #[test]
 fn the_report_says_what_each_cluster_will_do() {
-    let yaml = "global: {body_size_limit: 0}\nclusters:\n  - {name: a, url: 'http://localhost:9090'}\n  - name: b\n    url: http://prom\n    \
+    let yaml = "global: {body_size_limit: 0}\nclusters:\n  - {name: a, url: 'http://localhost:9090'}\n  - name: b\n    url: https://prom\n    \
                 match: [up, x]\n    labels: {region: eu}\n    body_size_limit: 512MB\n    series_limit: 10\n    \
-                basic_auth: {username: u, password_file: /dev/null}\n    metric_relabel_configs: [{regex: z, action: labeldrop}]\n";
+                basic_auth: {username: u, password_env: PATH}\n    metric_relabel_configs: [{regex: z, action: labeldrop}]\n";
     let config = from_text(yaml, &Flags::default()).expect("the file is good");
     let want = "t.yaml: ok, 2 clusters\n\
         \x20 a: http://localhost:9090/federate every 15s, timeout 13s500ms; {__name__=~\".+\"}\n\
-        \x20 b: http://prom/federate every 15s, timeout 13s500ms; up x; adds region=\"eu\"; 1 relabel rule; basic auth as \"u\"; \
+        \x20 b: https://prom/federate every 15s, timeout 13s500ms; up x; adds region=\"eu\"; 1 relabel rule; basic auth as \"u\"; \
         at most 512MiB a body; at most 10 series\n\
-        warning: cluster b: its credentials travel over plain HTTP, where anyone on the way can read them; use https in its url\n\
-        warning: metric_relabel_configs of b concern the federated path only; answers that come from the clusters themselves do not pass them\n";
+        warning: metric_relabel_configs of b concern the federated path only; answers that come from the clusters themselves do not pass them: query: false hides those\n";
     assert_eq!(describe("t.yaml", &config), want);
+    let closed = yaml.replace("match: [up, x]", "query: false");
+    let config = from_text(&closed, &Flags::default()).expect("the file is good");
+    let report = describe("t.yaml", &config);
+    assert!(
+        report.contains("; 1 relabel rule; no queries; "),
+        "{report}"
+    );
+    assert!(!report.contains("do not pass them"), "{report}");
+}
+
+#[test]
+fn only_what_has_a_query_api_is_asked_for_it() {
+    fn check(keys: &str, want: bool) {
+        let yaml = format!("clusters: [{{name: a, url: 'http://localhost'{keys}}}]");
+        assert_eq!(cluster(&yaml).query, want, "{keys}");
+    }
+    check("", true);
+    check(", query: false", false);
+    check(", metrics_path: /federate", true);
+    check(", metrics_path: /metrics", false);
+    check(", metrics_path: /base/federate", false);
+    check(", metrics_path: /metrics, query: true", true);
 }
 
 proptest::proptest! {

@@ -158,6 +158,20 @@ impl Cache {
         self.seen = 0;
     }
 
+    /// An empty cache whose rounds come after those of this one.
+    pub(super) fn fresh(&self) -> Self {
+        Self {
+            round: self.round,
+            rules: self.rules.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The text of the last round.
+    pub(super) fn last_text(&self) -> &Bytes {
+        &self.text
+    }
+
     /// Series remembered, the dropped ones too.
     pub fn len(&self) -> usize {
         self.keys.len()

@@ -39,6 +39,8 @@ pub struct Learned {
     metadata: ArcSwap<Metadata>,
     external_labels: ArcSwapOption<Vec<(String, String)>>,
     asked: watch::Sender<bool>,
+    /// The replica in use, which is the one to ask. Written by the scrape loop.
+    used: watch::Sender<usize>,
 }
 
 impl Default for Learned {
@@ -47,6 +49,7 @@ impl Default for Learned {
             metadata: ArcSwap::default(),
             external_labels: ArcSwapOption::empty(),
             asked: watch::Sender::new(false),
+            used: watch::Sender::new(0),
         }
     }
 }
@@ -55,6 +58,15 @@ impl Learned {
     /// Types and HELP of the server's metrics.
     pub fn metadata(&self) -> Arc<Metadata> {
         self.metadata.load_full()
+    }
+
+    /// Another replica is in use: it is asked soon.
+    pub(super) fn follow(&self, used: usize) {
+        self.used.send_if_modified(|known| {
+            let is_new = *known != used;
+            *known = used;
+            is_new
+        });
     }
 
     /// Waits until the server was asked for the first time, well or not.
@@ -76,7 +88,7 @@ impl Learned {
     }
 }
 
-/// Asks the server again and again until `stop`.
+/// Asks the server again and again until `stop`: the replica in use, and another one when that fails.
 pub async fn teach(
     server: cluster::Settings,
     settings: Settings,
@@ -90,25 +102,31 @@ pub async fn teach(
             .external_labels
             .store(Some(Arc::new(labels.clone())));
     }
+    let mut used = learned.used.subscribe();
+    let mut clients: Vec<Option<Client>> = (0..server.servers()).map(|_| None).collect();
     loop {
-        // A new client each time: it is asked seldom, and its certificates may have come by now.
-        let answer = match Client::new(server.clone()) {
-            Ok(client) => ask(&client, &settings, &learned).await,
-            Err(error) => Err(error),
-        };
+        let first = *used.borrow_and_update();
+        let mut answer = Ok(());
+        for number in (0..clients.len()).map(|number| (first + number) % server.servers()) {
+            answer = ask_replica(
+                &mut clients[number],
+                &server.replica(number),
+                &settings,
+                &learned,
+            )
+            .await;
+            // What one refuses for good, the other does too.
+            if answer.as_ref().map_or_else(is_for_good, |()| true) {
+                break;
+            }
+        }
         let pause = match answer {
             Ok(()) => {
                 (refused, was_refused) = (0, false);
                 settings.interval
             }
             Err(error) => {
-                let for_good = matches!(
-                    error,
-                    FetchError::Status {
-                        status: 400..500,
-                        ..
-                    }
-                );
+                let for_good = is_for_good(&error);
                 refused = if for_good { refused + 1 } else { 0 };
                 note(
                     &server.name,
@@ -125,9 +143,39 @@ pub async fn teach(
         learned.asked.send_replace(true);
         tokio::select! {
             () = stop.cancelled() => return,
+            _ = used.changed() => {}
             () = sleep(pause) => {}
         }
     }
+}
+
+/// Asks one server by its client, which is made when its certificates are there.
+async fn ask_replica(
+    client: &mut Option<Client>,
+    server: &cluster::Settings,
+    settings: &Settings,
+    learned: &Learned,
+) -> Result<(), FetchError> {
+    let client = match client {
+        Some(client) => client,
+        None => client.insert(Client::new(server.clone())?),
+    };
+    let answer = ask(client, settings, learned).await;
+    if answer.is_err() {
+        client.reconnect()?;
+    }
+    answer
+}
+
+/// Whether the server will refuse the next time too.
+fn is_for_good(error: &FetchError) -> bool {
+    matches!(
+        error,
+        FetchError::Status {
+            status: 400..500,
+            ..
+        }
+    )
 }
 
 fn backoff(interval: Duration, refused: u32) -> Duration {
@@ -155,7 +203,9 @@ async fn ask(client: &Client, settings: &Settings, learned: &Learned) -> Result<
             }
         }),
     };
-    learned.asked.send_replace(true);
+    if labels.is_ok() {
+        learned.asked.send_replace(true);
+    }
     let metadata = client.metadata(deadline).await?;
     if **learned.metadata.load() != metadata {
         learned.metadata.store(Arc::new(metadata));

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
+use super::replica::Why;
 use super::report::Dropped;
 use super::status::Success;
 use crate::store::Store;
@@ -59,6 +60,9 @@ pub struct ScrapeMetrics {
     added: Family<OfCluster, Counter>,
     removed: Family<OfCluster, Counter>,
     matched: Family<OfCluster, Counter>,
+    access_stale: Family<OfCluster, Gauge>,
+    switches: Family<WithReason, Counter>,
+    replica: Family<OfCluster, Gauge>,
 }
 
 impl ScrapeMetrics {
@@ -128,6 +132,21 @@ impl ScrapeMetrics {
             "Lines that stood where they stood in the round before",
             m.matched.clone(),
         );
+        r.register(
+            "access_stale",
+            "1 while a file with a secret, certificate or key cannot be used and older content holds",
+            m.access_stale.clone(),
+        );
+        r.register(
+            "replica_switches",
+            "Times that another replica was taken, by what was wrong with the one given up",
+            m.switches.clone(),
+        );
+        r.register(
+            "replica_used",
+            "Place of the replica in use among those of the configuration, from 0",
+            m.replica.clone(),
+        );
         m
     }
 
@@ -161,7 +180,12 @@ impl ScrapeMetrics {
             counter.remove(&of);
         }
         self.duration.remove(&of);
-        self.series.remove(&of);
+        for gauge in [&self.series, &self.replica, &self.access_stale] {
+            gauge.remove(&of);
+        }
+        for why in Why::ALL {
+            self.switches.remove(&with_reason(cluster, why.reason()));
+        }
         for phase in PHASES {
             let cluster = of.cluster.clone();
             self.phases.remove(&OfPhase { cluster, phase });
@@ -177,6 +201,35 @@ impl ScrapeMetrics {
             }
             !ours
         });
+    }
+
+    /// Makes the counters of a cluster with replicas visible.
+    pub(super) fn register_replicas(&self, cluster: &str, used: usize) {
+        for why in Why::ALL {
+            self.switches
+                .get_or_create(&with_reason(cluster, why.reason()))
+                .inc_by(0);
+        }
+        self.use_replica(cluster, used);
+    }
+
+    pub(super) fn switched(&self, cluster: &str, why: Why, to: usize) {
+        self.switches
+            .get_or_create(&with_reason(cluster, why.reason()))
+            .inc();
+        self.use_replica(cluster, to);
+    }
+
+    fn use_replica(&self, cluster: &str, used: usize) {
+        self.replica
+            .get_or_create(&of(cluster))
+            .set(i64::try_from(used).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn access(&self, cluster: &str, is_stale: bool) {
+        self.access_stale
+            .get_or_create(&of(cluster))
+            .set(i64::from(is_stale));
     }
 
     pub(super) fn late(&self, cluster: &str) {

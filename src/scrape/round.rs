@@ -10,14 +10,16 @@ mod miss;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use memchr::{memchr, memrchr};
 
 use self::miss::{name_in, too_long};
 use super::buffers::{Buffer, Buffers};
 use super::cache::{Cache, Fate};
+use super::floor::Floor;
 use super::publish;
 use super::report::{Dropped, Report, RoundError};
 use super::rules::Rules;
@@ -209,18 +211,7 @@ impl Round {
         mut self,
         metadata: &Arc<Metadata>,
     ) -> (Box<Cache>, Result<(Snapshot, Report), RoundError>) {
-        let limit = self.rules.limits.series;
-        let found = self.lines.len() as u64;
-        if limit > 0 && found > limit {
-            self.failed
-                .get_or_insert(RoundError::SeriesLimit { found, limit });
-        }
-        if let Some(error) = self.failed.take() {
-            return (self.abandon(), Err(error));
-        }
-        self.quarantine();
-        if let (true, Some(error)) = (self.lines.is_empty(), &self.report.first_bad_line) {
-            let error = RoundError::BadLine(error.clone());
+        if let Err(error) = self.settle() {
             return (self.abandon(), Err(error));
         }
         self.report.kept = self.lines.len() as u64;
@@ -235,6 +226,72 @@ impl Round {
             publish::snapshot(&mut self.cache, written, &self.declared, metadata);
         self.report.removed = self.cache.commit(self.order, text, &lines);
         (self.cache, Ok((snapshot, self.report)))
+    }
+
+    /// Takes out what bad lines cost, and says whether the rest can be published. For a round whose bodies are read;
+    /// a second time it changes nothing.
+    pub fn settle(&mut self) -> Result<(), RoundError> {
+        let limit = self.rules.limits.series;
+        let found = self.lines.len() as u64;
+        if limit > 0 && found > limit {
+            self.failed
+                .get_or_insert(RoundError::SeriesLimit { found, limit });
+        }
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        self.quarantine();
+        match &self.report.first_bad_line {
+            Some(error) if self.lines.is_empty() => Err(RoundError::BadLine(error.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Series in the bodies read so far.
+    pub fn series(&self) -> u64 {
+        self.lines.len() as u64
+    }
+
+    /// The newest sample, in milliseconds since 1970.
+    pub fn newest_ms(&self) -> Option<i64> {
+        self.newest_ms
+    }
+
+    /// A cache that knows nothing, for another replica's answer in the same round: what it publishes is never taken
+    /// for what this one's cache published before.
+    pub fn fresh_cache(&self) -> Box<Cache> {
+        Box::new(self.cache.fresh())
+    }
+
+    /// Replaces samples that are not newer than what the floor says was sent of their series. For a round whose bodies
+    /// are read, before [`Round::finish`].
+    pub fn raise(&mut self, floor: &mut Floor) {
+        let starts = self.lines.iter().map(|line| line.start as usize);
+        let starts: Vec<usize> = starts.chain([self.out.len()]).collect();
+        let ending = |(at, places): (usize, &[usize])| {
+            let (keep, ending) = floor.raise(&self.out[places[0]..places[1]])?;
+            Some((at, (places[0] + keep, ending)))
+        };
+        let raised: HashMap<usize, (usize, Bytes)> =
+            starts.windows(2).enumerate().filter_map(ending).collect();
+        if raised.is_empty() {
+            return;
+        }
+        let old = std::mem::take(&mut *self.out);
+        for (at, line) in self.lines.iter_mut().enumerate() {
+            let Ok(start) = u32::try_from(self.out.len()) else {
+                self.failed.get_or_insert(RoundError::TooLarge);
+                return;
+            };
+            line.start = start;
+            let (from, to) = (starts[at], starts[at + 1]);
+            if let Some((keep, ending)) = raised.get(&at) {
+                self.out.extend_from_slice(&old[from..*keep]);
+                self.out.extend_from_slice(ending);
+            } else {
+                self.out.extend_from_slice(&old[from..to]);
+            }
+        }
     }
 
     /// Gives the round up; the cache is as it was before.

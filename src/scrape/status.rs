@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
+use super::replica::Why;
 use super::report::Report;
 
 /// Bytes of a round.
@@ -43,6 +44,8 @@ pub struct Phases {
 pub struct Status {
     /// Address without credentials.
     pub url: String,
+    /// Addresses of all replicas; empty when there is one server.
+    pub replicas: Vec<String>,
     /// Time between rounds.
     pub interval: Duration,
     current: ArcSwap<State>,
@@ -65,6 +68,27 @@ pub struct State {
     pub failing: bool,
     /// Ids of the Tributaries whose data the cluster's answer holds.
     pub via: Vec<String>,
+    /// Files with secrets or certificates that cannot be used as they are, so that older content holds.
+    pub access_error: Option<Arc<String>>,
+    /// The replica in use, by its place among all.
+    pub used: usize,
+    /// The last time that another replica was taken.
+    pub last_switch: Option<Switch>,
+}
+
+/// A replica was given up for another.
+#[derive(Clone, Debug)]
+pub struct Switch {
+    /// When.
+    pub at: SystemTime,
+    /// Places of both among all replicas.
+    pub from: usize,
+    /// The one in use since.
+    pub to: usize,
+    /// Why.
+    pub why: Why,
+    /// What was wrong, in words.
+    pub message: String,
 }
 
 /// A successful round.
@@ -98,10 +122,24 @@ impl Status {
     pub fn new(url: String, interval: Duration) -> Self {
         Self {
             url,
+            replicas: Vec::new(),
             interval,
             current: ArcSwap::default(),
             known: Mutex::default(),
         }
+    }
+
+    /// The same for a cluster with replicas.
+    #[must_use]
+    pub fn with_replicas(mut self, replicas: Vec<String>) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// The address of the replica in use, or the only one.
+    pub fn used_url(&self) -> &str {
+        let used = self.current.load().used;
+        self.replicas.get(used).unwrap_or(&self.url)
     }
 
     /// The state now.
@@ -129,6 +167,23 @@ impl Status {
         if self.current.load().via != via {
             self.change(|state| state.via = via);
         }
+    }
+
+    /// True when it is another one than before, and there is one.
+    pub(super) fn set_access_error(&self, error: Option<Arc<String>>) -> bool {
+        if self.current.load().access_error == error {
+            return false;
+        }
+        let is_news = error.is_some();
+        self.change(|state| state.access_error = error);
+        is_news
+    }
+
+    pub(super) fn switch(&self, switch: Switch) {
+        self.change(|state| {
+            state.used = switch.to;
+            state.last_switch = Some(switch);
+        });
     }
 
     pub(super) fn succeed(&self, success: Success, duration: Duration) {

@@ -9,6 +9,9 @@ use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::gate::Passage;
+use crate::cluster::FetchError;
+use crate::cluster::pass::PassedBody;
 use crate::expose::Page;
 use crate::store::View;
 
@@ -26,11 +29,16 @@ pub(super) struct Body {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-/// Keeps count of bodies in flight and of the snapshots they hold.
+/// What a body counts against.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) _place: OwnedSemaphorePermit,
-    pub(super) _view: View,
+pub(super) enum Held {
+    /// A place among the bodies in flight, and the snapshots that it shows.
+    Snapshots {
+        _place: OwnedSemaphorePermit,
+        _view: View,
+    },
+    /// A place among the requests that a cluster answers for us.
+    Passage { _passage: Passage },
 }
 
 #[derive(Debug)]
@@ -46,6 +54,8 @@ enum Source {
     },
     List(std::vec::IntoIter<Bytes>),
     Made(mpsc::Receiver<Bytes>),
+    /// As it comes from a cluster: dropped when the client goes, which ends the cluster's work.
+    Passed(PassedBody),
 }
 
 /// The client took too long.
@@ -55,6 +65,8 @@ pub(super) enum BodyError {
     Deadline,
     #[error("the answer could not be made to its end")]
     Incomplete,
+    #[error("the cluster's answer broke: {0}")]
+    Passed(#[from] FetchError),
 }
 
 impl Body {
@@ -93,6 +105,21 @@ impl Body {
     /// Pieces that somebody makes and sends; the last is an empty one, so that a lost maker is not taken for the end.
     pub(super) fn made(pieces: mpsc::Receiver<Bytes>, held: Held, deadline: Instant) -> Self {
         Self::held(Source::Made(pieces), None, held, deadline)
+    }
+
+    /// What a cluster sends, as long as it says it is.
+    pub(super) fn passed(
+        body: PassedBody,
+        length: Option<u64>,
+        passage: Passage,
+        deadline: Instant,
+    ) -> Self {
+        Self::held(
+            Source::Passed(body),
+            length,
+            Held::Passage { _passage: passage },
+            deadline,
+        )
     }
 
     fn held(source: Source, left: Option<u64>, held: Held, deadline: Instant) -> Self {
@@ -137,6 +164,9 @@ impl Source {
                 Some(piece) => Some(Ok(piece)),
                 None => Some(Err(BodyError::Incomplete)),
             }),
+            Self::Passed(body) => body
+                .poll_piece(context)
+                .map(|piece| piece.map(|piece| piece.map_err(BodyError::from))),
         }
     }
 }
@@ -156,7 +186,7 @@ impl hyper::body::Body for Body {
         }
         let next = std::task::ready!(self.source.next(context));
         if let (Some(left), Some(Ok(bytes))) = (&mut self.left, &next) {
-            *left -= bytes.len() as u64;
+            *left = left.saturating_sub(bytes.len() as u64);
         }
         Poll::Ready(next.map(|bytes| bytes.map(Frame::data)))
     }

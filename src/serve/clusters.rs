@@ -31,6 +31,9 @@ struct Clusters<'a> {
 struct Cluster<'a> {
     name: &'a str,
     url: &'a str,
+    replicas: Vec<Replica<'a>>,
+    last_switch: Option<LastSwitch<'a>>,
+    access_error: Option<String>,
     up: bool,
     scrape_interval_seconds: f64,
     rounds: u64,
@@ -56,6 +59,24 @@ struct LastError {
     time: f64,
     /// Whether the last round was the one that failed.
     current: bool,
+}
+
+#[derive(Serialize)]
+struct Replica<'a> {
+    url: &'a str,
+    used: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LastSwitch<'a> {
+    from: &'a str,
+    to: &'a str,
+    /// What was wrong with the one given up: `failed`, `stale`, `empty` or `smaller`.
+    reason: &'static str,
+    message: String,
+    /// Seconds since 1970.
+    time: f64,
 }
 
 /// The state of every cluster.
@@ -98,9 +119,24 @@ fn cluster<'a>(seen: &'a Seen, status: &'a Status) -> Cluster<'a> {
         ("parse", phases.parse),
         ("publish", phases.publish),
     ];
+    let url = |number: usize| status.replicas.get(number).unwrap_or(&status.url).as_str();
+    let replicas = status.replicas.iter().enumerate();
+    let replicas = replicas.map(|(number, url)| Replica {
+        url,
+        used: number == state.used,
+    });
     Cluster {
         name: seen.slot.name(),
-        url: &status.url,
+        url: url(state.used),
+        replicas: replicas.collect(),
+        last_switch: state.last_switch.map(|switch| LastSwitch {
+            from: url(switch.from),
+            to: url(switch.to),
+            reason: switch.why.reason(),
+            message: switch.message,
+            time: seconds(switch.at),
+        }),
+        access_error: state.access_error.as_deref().cloned(),
         up: seen.slot.is_up(),
         scrape_interval_seconds: status.interval.as_secs_f64(),
         rounds: state.rounds,

@@ -4,6 +4,9 @@
 //! text 0.0.4 whatever is asked for, a union of selectors. Different on purpose: no `match[]` means everything unless
 //! configured otherwise, and an answer without any cluster is 503, since an empty 200 would end every series at the
 //! scraper.
+//!
+//! `answer_of` is the same for one cluster, as a target of its own: 503 from the cluster's first failed round until
+//! it is up again, so that a lost cluster is `up == 0` at the scraper.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +22,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::body::{Body, Held};
+use super::gate::Gate;
 use super::{Served, text};
 use crate::cluster::http::VIA;
 use crate::expose::escape::Escaping;
@@ -30,6 +34,7 @@ use crate::pool::Pool;
 use crate::promql;
 use crate::store::page::Ask;
 use crate::store::select::Selection;
+use crate::store::{Slot, View};
 
 /// Selectors allowed in one request.
 const SELECTORS_MAX: usize = 64;
@@ -71,13 +76,39 @@ impl Settings {
     }
 }
 
-/// Answers one request.
+/// Whose series are asked for.
+#[derive(Clone, Copy, Debug)]
+enum Whose<'a> {
+    All,
+    One(&'a Arc<Slot>),
+}
+
+/// Answers one request for the series of all clusters.
 pub(super) async fn answer<B>(request: &Request<B>, served: &Arc<Served>) -> Response<Body> {
-    let mut response = match prepare(request, served).await {
+    whole(request, served, Whose::All, &served.federate.places).await
+}
+
+/// Answers one request for the series of one cluster.
+pub(super) async fn answer_of<B>(
+    request: &Request<B>,
+    served: &Arc<Served>,
+    slot: &Arc<Slot>,
+    gate: &Gate,
+) -> Response<Body> {
+    whole(request, served, Whose::One(slot), gate.pages()).await
+}
+
+async fn whole<B>(
+    request: &Request<B>,
+    served: &Arc<Served>,
+    whose: Whose<'_>,
+    places: &Arc<Semaphore>,
+) -> Response<Body> {
+    let mut response = match prepare(request, served, whose, places).await {
         Ok(response) => response,
         Err(refusal) => refusal,
     };
-    if let Some(via) = via(served) {
+    if let Some(via) = via(served, whose) {
         response
             .headers_mut()
             .insert(HeaderName::from_static(VIA), via);
@@ -86,10 +117,22 @@ pub(super) async fn answer<B>(request: &Request<B>, served: &Arc<Served>) -> Res
 }
 
 /// The ids of all Tributaries whose data an answer may hold: ours, and those that our clusters' answers named.
-fn via(served: &Served) -> Option<HeaderValue> {
+fn via(served: &Served, whose: Whose<'_>) -> Option<HeaderValue> {
     let mut ids = vec![served.instance_id.to_string()];
-    for status in served.statuses.load().values() {
-        ids.extend(status.load().via.iter().cloned());
+    match whose {
+        Whose::All => {
+            for status in served.statuses.load().values() {
+                ids.extend(status.load().via.iter().cloned());
+            }
+        }
+        Whose::One(slot) => {
+            let status = served.status(slot.name());
+            ids.extend(
+                status
+                    .into_iter()
+                    .flat_map(|status| status.load().via.clone()),
+            );
+        }
     }
     ids[1..].sort_unstable();
     ids.dedup();
@@ -99,38 +142,38 @@ fn via(served: &Served) -> Option<HeaderValue> {
 async fn prepare<B>(
     request: &Request<B>,
     served: &Arc<Served>,
+    whose: Whose<'_>,
+    places: &Arc<Semaphore>,
 ) -> Result<Response<Body>, Response<Body>> {
     let selection = selection(request.uri().query().unwrap_or_default(), &served.federate)
         .map_err(|error| text(StatusCode::BAD_REQUEST, format!("{error}\n")))?;
-    let view = served.store.view(Instant::now());
-    if !served.store.all_attempted() {
-        return Err(unavailable(
-            "not every cluster has answered or failed yet",
-            1,
-        ));
-    }
-    if view.present() == 0 {
-        return Err(unavailable(
-            "no cluster has a snapshot: see /api/v1/clusters",
-            5,
-        ));
-    }
-    let place = served.federate.places.clone().try_acquire_owned();
-    let Ok(place) = place else {
+    let view = look(served, whose).map_err(|(why, again)| unavailable(&why, again))?;
+    let Ok(place) = places.clone().try_acquire_owned() else {
         return Err(unavailable("too many answers on their way", 1));
     };
-    if served.store.generations_pinned() >= GENERATIONS_MAX {
+    let pinned = match whose {
+        Whose::All => served.store.generations_pinned(),
+        Whose::One(slot) => slot.pinned(),
+    };
+    if pinned >= GENERATIONS_MAX {
         return Err(unavailable("slow readers hold too many old snapshots", 2));
     }
     let escaping = Escaping::from_accept(header(request.headers(), ACCEPT));
     let gzip = accepts_gzip(header(request.headers(), ACCEPT_ENCODING));
     let (store, looked) = (served.store.clone(), view.clone());
+    let alone = match whose {
+        Whose::All => None,
+        Whose::One(slot) => Some(slot.clone()),
+    };
     let join = move || {
         let ask = Ask {
             selection: selection.as_ref(),
             escaping,
         };
-        let pages = store.pages(&looked, ask);
+        let pages = match alone {
+            None => store.pages(&looked, ask),
+            Some(slot) => store.pages_of(&slot, &looked, ask),
+        };
         if gzip {
             make_small(&pages[1]);
         }
@@ -139,7 +182,7 @@ async fn prepare<B>(
     let pages = served.pool.run(join).await;
     let pages =
         pages.map_err(|error| text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?;
-    let held = Held {
+    let held = Held::Snapshots {
         _place: place,
         _view: view,
     };
@@ -162,6 +205,35 @@ async fn prepare<B>(
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     Ok(response)
+}
+
+/// What there is to show now, or why there is nothing and in how many seconds there may be.
+fn look(served: &Served, whose: Whose<'_>) -> Result<View, (String, u64)> {
+    let now = Instant::now();
+    let Whose::One(slot) = whose else {
+        let view = served.store.view(now);
+        if !served.store.all_attempted() {
+            return Err(("not every cluster has answered or failed yet".into(), 1));
+        }
+        if view.present() == 0 {
+            let why = "no cluster has a snapshot: see /api/v1/clusters";
+            return Err((why.into(), 5));
+        }
+        return Ok(view);
+    };
+    let name = slot.name();
+    if !slot.attempted() {
+        return Err((format!("{name} has not answered or failed yet"), 1));
+    }
+    let view = served.store.view_of(slot, now);
+    if slot.is_up() && view.present() > 0 {
+        return Ok(view);
+    }
+    let state = served.status(name).map(|status| status.load());
+    let failing = state.as_ref().filter(|state| state.failing);
+    let failure = failing.and_then(|state| state.failure.as_ref());
+    let why = failure.map_or("it has no new snapshot", |failure| &failure.message);
+    Err((format!("{name} is down: {why}"), 1))
 }
 
 fn unavailable(why: &str, retry_after: u64) -> Response<Body> {
@@ -211,7 +283,7 @@ fn takes_every_name(matcher: &Matcher) -> bool {
         }
 }
 
-fn header(headers: &HeaderMap, name: HeaderName) -> &str {
+pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> &str {
     headers
         .get(name)
         .and_then(|value| value.to_str().ok())
@@ -234,7 +306,7 @@ fn client_timeout(headers: &HeaderMap) -> Duration {
 }
 
 /// Whether gzip is named and not refused by `q=0` (RFC 9110 12.5.3).
-fn accepts_gzip(header: &str) -> bool {
+pub(super) fn accepts_gzip(header: &str) -> bool {
     header.split(',').any(|choice| {
         let mut parts = choice.split(';').map(str::trim);
         let named = parts

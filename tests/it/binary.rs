@@ -57,7 +57,7 @@ fn without_clusters_there_is_usage() {
 #[test]
 fn help_and_version_go_to_standard_output() {
     for (flag, want) in [
-        ("--help", "--cluster <NAME=URL>"),
+        ("--help", "--cluster <NAME=URL[,URL]>"),
         ("--version", env!("CARGO_PKG_VERSION")),
     ] {
         let (out, err) = run(&[flag], 0);

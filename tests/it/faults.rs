@@ -13,6 +13,11 @@ mod lines; // faults that cost a line or a family
 mod wire; // connections: kept, lost, slow, refused
 mod redirects; // redirects: refused, or followed within one server
 mod access; // TLS, credentials, headers
+mod rotation; // certificates and keys: client certificates, names, versions, change while running
+mod oauth2; // tokens: kept, renewed, refused
+mod proxies; // HTTP proxies on the way
+mod secrets; // planted secrets that nothing may show
+mod replicas; // pairs of servers, of which one is used
 mod labels; // upstreams that carry the cluster label themselves
 mod loops; // ourselves as upstream
 mod learned; // metadata that is refused, or hostile

@@ -34,6 +34,10 @@ mod pair;
 mod faults;
 // The configuration read anew while everything runs.
 mod reload;
+// A pair of real Prometheus servers, of which one at a time is lost.
+mod replicas;
+// One cluster through us: its API, its page, a central Prometheus with one target per cluster.
+mod passing;
 // Clients that ask for nonsense, read slowly, or come by the thousand.
 mod clients;
 // Our own door: TLS, client certificates, passwords, files that change.

@@ -637,3 +637,92 @@ fn metadata_types_what_the_body_does_not() {
         ]
     );
 }
+
+/// What a round over a floor gives, and the floor that is left.
+fn raised(cache: Box<Cache>, rules: &Arc<Rules>, body: &str, sent: &str) -> (Box<Cache>, String) {
+    let mut floor = Floor::new(NOW);
+    floor.enter(&bytes::Bytes::from(sent.to_owned()));
+    let mut round = Round::start(cache, rules.clone(), Format::Text, NOW, &Buffers::default());
+    round.push(body.as_bytes()).unwrap();
+    round.end_body(End::Framed).unwrap();
+    round.raise(&mut floor);
+    let (cache, result) = round.finish(&Arc::default());
+    (cache, shown(&result.unwrap().0))
+}
+
+#[test]
+fn a_floor_gives_the_same_with_a_warm_cache_and_the_next_round_goes_on() {
+    let rules = Arc::new(rules());
+    let line = |name: &str, replica: &str, value: &str, time: i64| {
+        format!("{name}{{instance=\"i\",prometheus_replica=\"{replica}\"}} {value} {time}\n")
+    };
+    let rules = Arc::new(Rules {
+        replica_labels: vec!["prometheus_replica".into()],
+        ..Rules::clone(&rules)
+    });
+    let body = |replica: &str, time: i64| {
+        ["a", "b", "c"]
+            .map(|name| line(name, replica, &(time % 1000).to_string(), time))
+            .concat()
+    };
+    let sent = |time: i64| {
+        let line = |name: &str| format!("{name}{{instance=\"i\",cluster=\"c\"}} 12345.5 {time}\n");
+        ["a", "b"].map(line).concat()
+    };
+    for warm_with in [None, Some("a"), Some("b")] {
+        for (time, floor) in [(5_000, 4_000), (5_000, 5_000), (5_000, 123_456), (5_000, 6)] {
+            let (_, want) = raised(Box::default(), &rules, &body("b", time), &sent(floor));
+            let cache = match warm_with {
+                None => Box::default(),
+                Some(replica) => {
+                    let body = body(replica, 3_000);
+                    round(Box::default(), &rules, Format::Text, body.as_bytes(), 7).0
+                }
+            };
+            let (cache, got) = raised(cache, &rules, &body("b", time), &sent(floor));
+            assert_eq!(got, want, "{warm_with:?} {time} {floor}");
+            assert_eq!(
+                got.matches("12345.5").count(),
+                if floor >= time { 2 } else { 0 }
+            );
+            assert!(
+                got.contains("c{instance=\"i\",cluster=\"c\"} 0 5000\n"),
+                "{got}"
+            );
+            // The cache finds its lines again behind those of another length.
+            let next = body("b", 200_000);
+            let (_, result) = round(cache, &rules, Format::Text, next.as_bytes(), 1 << 16);
+            let (snapshot, report) = result.unwrap();
+            assert_eq!((report.matched, report.kept), (3, 3));
+            assert_eq!(shown(&snapshot), {
+                let (snapshot, _) = cold(Rules::clone(&rules), &next).unwrap();
+                shown(&snapshot)
+            });
+        }
+    }
+}
+
+#[test]
+fn the_answer_of_another_replica_does_not_disturb_the_cache_of_the_used_one() {
+    let rules = Arc::new(rules());
+    let body = "a 1 5\nb 1 5\n";
+    let (cache, _) = round(Box::default(), &rules, Format::Text, body.as_bytes(), 64);
+    let mut weak = Round::start(cache, rules.clone(), Format::Text, NOW, &Buffers::default());
+    weak.push(b"a 2 6\n").unwrap();
+    weak.end_body(End::Framed).unwrap();
+    weak.settle().unwrap();
+    assert_eq!((weak.series(), weak.newest_ms()), (1, Some(6)));
+    let fresh = weak.fresh_cache();
+    let (other, result) = round(fresh, &rules, Format::Text, b"b 3 7\nz 1 7\n", 64);
+    let (snapshot, _) = result.unwrap();
+    // Births of both caches are later than anything published before.
+    let births = snapshot.families.iter().flat_map(|family| {
+        let lines = family.lines.iter(family.block.text().len());
+        lines.map(|(line, _)| line.born).collect::<Vec<_>>()
+    });
+    assert!(births.into_iter().all(|born| born == 3));
+    assert_eq!(other.len(), 2);
+    let (cache, result) = weak.finish(&Arc::default());
+    assert_eq!(result.unwrap().1.kept, 1);
+    assert_eq!(cache.len(), 1);
+}

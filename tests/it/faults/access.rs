@@ -11,9 +11,9 @@ use rustls::pki_types::PrivateKeyDer;
 use super::proxy::{self, Proxy, wait};
 use super::upstream::{Reply, Upstream};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(name: &str) -> Authority {
+pub(super) fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -21,7 +21,7 @@ fn authority(name: &str) -> Authority {
 }
 
 /// A server with a certificate for these names.
-fn server(authority: &Authority, params: &CertificateParams) -> Upstream {
+pub(super) fn server(authority: &Authority, params: &CertificateParams) -> Upstream {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
@@ -34,11 +34,11 @@ fn server(authority: &Authority, params: &CertificateParams) -> Upstream {
     Upstream::secure(config, Reply::chunked("probe 1\n"))
 }
 
-fn params(name: &str) -> CertificateParams {
+pub(super) fn params(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).unwrap()
 }
 
-fn one(url: &str, keys: &str, files: &[(&str, &str)]) -> Proxy {
+pub(super) fn one(url: &str, keys: &str, files: &[(&str, &str)]) -> Proxy {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
         std::fs::write(folder.path().join(name), content).unwrap();
@@ -104,7 +104,7 @@ fn tls_and_plain_text_do_not_understand_each_other() {
     assert!(message.contains("the connection broke"), "{message}");
 }
 
-fn rewrite(folder: &Path, name: &str, content: &str) {
+pub(super) fn rewrite(folder: &Path, name: &str, content: &str) {
     let new = folder.join("new");
     std::fs::write(&new, content).unwrap();
     std::fs::rename(new, folder.join(name)).unwrap();
@@ -137,10 +137,17 @@ fn credentials_are_read_anew_for_every_request() {
         rewrite(proxy.folder.path(), "secret", "new-secret\n");
         proxy.wait_for_line("probe{");
         std::fs::remove_file(proxy.folder.path().join("secret")).unwrap();
-        let message = proxy.wait_for_error("c", "file");
-        assert!(message.contains("cannot read the secret in "), "{message}");
-        rewrite(proxy.folder.path(), "secret", "new-secret\nline");
-        proxy.wait_for_error("c", if keys == basic { "status" } else { "config" });
+        let message = wait_for_access_error(&proxy, "cannot read the secret in ");
+        assert!(message.contains("what was read before holds"), "{message}");
+        rewrite(proxy.folder.path(), "secret", "");
+        wait_for_access_error(&proxy, "is empty");
+        if keys != basic {
+            rewrite(proxy.folder.path(), "secret", "new-secret\nline");
+            wait_for_access_error(&proxy, "holds a line end");
+        }
+        assert_eq!(proxy.failing("c"), None, "the last one holds");
+        let stale = "tributary_cluster_access_stale{cluster=\"c\"}";
+        assert_eq!(proxy.metric(stale), 1.0);
         let (clusters, metrics) = (proxy.get("/api/v1/clusters"), proxy.get("/metrics"));
         for page in [clusters.text(), metrics.text()] {
             assert!(
@@ -148,6 +155,30 @@ fn credentials_are_read_anew_for_every_request() {
                 "{page}"
             );
         }
+        rewrite(proxy.folder.path(), "secret", "new-secret");
+        wait("the trouble to end", || no_access_error(&proxy));
+        assert_eq!(proxy.metric(stale), 0.0);
+    }
+}
+
+/// Waits until the cluster says that a file cannot be used; its words.
+pub(super) fn wait_for_access_error(proxy: &Proxy, want: &str) -> String {
+    wait(&format!("an access error with {want:?}"), || {
+        let error = proxy.cluster("c")["accessError"].to_string();
+        if error.contains(want) {
+            Ok(error)
+        } else {
+            Err(error)
+        }
+    })
+}
+
+pub(super) fn no_access_error(proxy: &Proxy) -> Result<(), String> {
+    let error = &proxy.cluster("c")["accessError"];
+    if error.is_null() {
+        Ok(())
+    } else {
+        Err(error.to_string())
     }
 }
 

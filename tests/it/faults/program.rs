@@ -31,6 +31,15 @@ impl Program {
         Self::spawn(command, folder)
     }
 
+    /// Starts it with the `tributary.yaml` of a folder and all that is beside it.
+    pub(crate) fn start_in(folder: tempfile::TempDir) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+        command
+            .arg("--config.file")
+            .arg(folder.path().join("tributary.yaml"));
+        Self::spawn(command, folder)
+    }
+
     /// Starts a demo: simulated clusters and the program before them.
     pub(crate) fn demo(binary: &Path, clusters: usize, series: usize, interval: &str) -> Self {
         let mut command = Command::new(binary);

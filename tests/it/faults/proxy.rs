@@ -32,9 +32,20 @@ impl Proxy {
 
     /// Starts on a given port, with a folder that holds what the configuration names.
     pub(crate) fn start_in(folder: tempfile::TempDir, yaml: &str, port: u16) -> Self {
+        Self::start_with(folder, yaml, port, &Flags::default())
+    }
+
+    /// The same with flags.
+    pub(crate) fn start_with(
+        folder: tempfile::TempDir,
+        yaml: &str,
+        port: u16,
+        flags: &Flags,
+    ) -> Self {
         let file = folder.path().join("tributary.yaml");
         std::fs::write(&file, yaml).unwrap();
-        let load = move || config::build(Some(&file), &Flags::default());
+        let flags = flags.clone();
+        let load = move || config::build(Some(&file), &flags);
         let config = load().unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
         let listen = ListenAddress {
             host: "127.0.0.1".into(),

@@ -4,7 +4,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -20,9 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Request {
     /// Connections are counted from 0.
     pub(crate) connection: usize,
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
     headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Request {
@@ -30,6 +32,11 @@ impl Request {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(other, _)| other == name);
         found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The names of all headers, in small letters.
+    pub(crate) fn header_names(&self) -> Vec<&str> {
+        self.headers.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     /// All values of a header.
@@ -52,9 +59,11 @@ enum Step {
     Send(Vec<u8>),
     Pause(Duration),
     /// The same bytes until the peer has had enough.
-    Flood(Vec<u8>),
+    Flood(Vec<u8>, Arc<AtomicU64>),
     /// Nothing until the peer has had enough.
     Hang,
+    /// Says that it has come so far.
+    Note(Arc<AtomicBool>),
 }
 
 /// What the server does about a request: steps, then it keeps the connection or closes it.
@@ -80,8 +89,19 @@ impl Reply {
         self
     }
 
-    pub(crate) fn flood(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.steps.push(Step::Flood(bytes.as_ref().to_vec()));
+    pub(crate) fn flood(self, bytes: impl AsRef<[u8]>) -> Self {
+        self.flood_counted(bytes, &Arc::default())
+    }
+
+    /// The same, and how many bytes the peer has taken.
+    pub(crate) fn flood_counted(mut self, bytes: impl AsRef<[u8]>, taken: &Arc<AtomicU64>) -> Self {
+        let flood = Step::Flood(bytes.as_ref().to_vec(), taken.clone());
+        self.steps.push(flood);
+        self
+    }
+
+    pub(crate) fn note(mut self, reached: &Arc<AtomicBool>) -> Self {
+        self.steps.push(Step::Note(reached.clone()));
         self
     }
 
@@ -141,13 +161,15 @@ impl Reply {
             match step {
                 Step::Send(bytes) => stream.write_all(bytes)?,
                 Step::Pause(time) => thread::sleep(*time),
-                Step::Flood(bytes) => {
+                Step::Flood(bytes, taken) => {
                     while !stop.load(Ordering::Relaxed) {
                         stream.write_all(bytes)?;
+                        taken.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     }
                 }
                 // The peer sends nothing while it waits, so this ends when it goes.
-                Step::Hang => drop(stream.read(&mut [0])?),
+                Step::Hang => drop(stream.read(&mut [0])),
+                Step::Note(reached) => reached.store(true, Ordering::Relaxed),
             }
         }
         stream.flush()
@@ -218,6 +240,24 @@ impl Upstream {
             Some(Arc::new(tls)),
             Arc::new(move |_| reply.clone()),
         )
+    }
+
+    /// The same at a given address.
+    pub(crate) fn secure_at(address: SocketAddr, tls: ServerConfig, reply: Reply) -> Self {
+        Self::listen(
+            address,
+            Some(Arc::new(tls)),
+            Arc::new(move |_| reply.clone()),
+        )
+    }
+
+    /// The decoded parameters of a form that was sent.
+    pub(crate) fn last_form(&self) -> Vec<(String, String)> {
+        let requests = self.requests();
+        let body = &requests.last().unwrap().body;
+        form_urlencoded::parse(body.as_bytes())
+            .into_owned()
+            .collect()
     }
 
     /// A server at the address of one that has gone.
@@ -382,18 +422,30 @@ fn read_request(
     let text = String::from_utf8_lossy(&head[..end]).into_owned();
     head.drain(..end + 4);
     let mut lines = text.split("\r\n");
-    let target = lines
-        .next()
-        .and_then(|line| line.split(' ').nth(1))
-        .unwrap_or("/");
+    let mut words = lines.next().unwrap_or_default().split(' ');
+    let method = words.next().unwrap_or_default().to_owned();
+    let target = words.next().unwrap_or("/");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let headers = lines.filter_map(|line| line.split_once(": "));
-    Ok(Some(Request {
+    let mut request = Request {
         connection,
+        method,
         path: path.to_owned(),
         query: query.to_owned(),
         headers: headers
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect(),
-    }))
+        body: String::new(),
+    };
+    let length = request.header("content-length").map_or(Ok(0), str::parse);
+    let length = length.map_err(io::Error::other)?;
+    while head.len() < length {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(None),
+            read => head.extend_from_slice(&buffer[..read]),
+        }
+    }
+    let body: Vec<u8> = head.drain(..length).collect();
+    request.body = String::from_utf8_lossy(&body).into_owned();
+    Ok(Some(request))
 }
