@@ -5,6 +5,7 @@
 
 mod clusters;
 mod door;
+pub mod online;
 mod reload;
 mod settings;
 

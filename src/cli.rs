@@ -30,7 +30,11 @@ pub enum Command {
         file: PathBuf,
         /// The web configuration to check beside it.
         web: Option<PathBuf>,
+        /// Whether the clusters are asked too.
+        online: bool,
     },
+    /// Turn the federate jobs of a Prometheus configuration into ours.
+    Import(ImportFlags),
     /// The same as [`Command::Run`] over simulated clusters.
     Demo(DemoFlags),
     /// Print Grafana's data sources for the clusters, or compare them with a file.
@@ -113,6 +117,34 @@ impl DemoFlags {
             external_url: self.web.external_url.clone(),
         }
     }
+}
+
+/// Flags of an import.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ImportFlags {
+    /// Configuration file of a Prometheus 2.x or 3.x, such as prometheus.yml.
+    pub file: PathBuf,
+    /// File for our configuration, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// File for the central configuration that remains, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub central_output: Option<PathBuf>,
+    /// How the central Prometheus reads Tributary: one target for each cluster (sd), or one for all (federate).
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = CentralJob::Sd)]
+    pub central_job: CentralJob,
+    /// Address under which the central Prometheus reaches Tributary.
+    #[arg(long, value_name = "URL", default_value = "http://localhost:9095", value_parser = config::import::own_url)]
+    pub url: String,
+}
+
+/// How the central Prometheus reads Tributary.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CentralJob {
+    /// By `/sd/prometheus`: `up` for each cluster.
+    Sd,
+    /// By one `/federate`.
+    Federate,
 }
 
 /// When clusters are scraped.
@@ -225,7 +257,12 @@ enum Sub {
         /// Web configuration to check too, in the format of --web.config.file of Prometheus.
         #[arg(long = "web.config.file", value_name = "FILE")]
         web_config_file: Option<PathBuf>,
+        /// Also ask each cluster, once: what a round would bring, and what stands in its way.
+        #[arg(long)]
+        online: bool,
     },
+    /// Turn the federate jobs of a Prometheus configuration into ours, and show the configuration that remains there.
+    Import(ImportFlags),
     /// Serve simulated clusters, to look around without any Prometheus.
     Demo(DemoFlags),
     /// Write files for Grafana.
@@ -261,7 +298,9 @@ pub fn parse(
         Some(Sub::CheckConfig {
             file,
             web_config_file: web,
-        }) => Ok(Command::CheckConfig { file, web }),
+            online,
+        }) => Ok(Command::CheckConfig { file, web, online }),
+        Some(Sub::Import(flags)) => Ok(Command::Import(flags)),
         Some(Sub::Demo(flags)) => Ok(Command::Demo(flags)),
         Some(Sub::Grafana(Grafana::Datasources(flags)))
             if flags.config_file.is_none() && flags.clusters.is_empty() =>
@@ -377,11 +416,15 @@ mod tests {
         }
         check(
             "check-config f.yaml",
-            "CheckConfig { file: \"f.yaml\", web: None }",
+            "CheckConfig { file: \"f.yaml\", web: None, online: false }",
         );
         check(
-            "check-config f.yaml --web.config.file w.yaml",
-            "CheckConfig { file: \"f.yaml\", web: Some(\"w.yaml\") }",
+            "check-config f.yaml --web.config.file w.yaml --online",
+            "CheckConfig { file: \"f.yaml\", web: Some(\"w.yaml\"), online: true }",
+        );
+        check(
+            "import p.yml --central-job federate --output o",
+            "Import(ImportFlags { file: \"p.yml\", output: Some(\"o\"), central_output: None, central_job: Federate,",
         );
         check("completions bash", "Completions(Bash)");
         check("demo", "Demo(DemoFlags { clusters: 3, series: 5000,");
@@ -448,6 +491,11 @@ mod tests {
         check(
             "grafana datasources --cluster a=b --url grafana:3000",
             "does not begin with http://",
+        );
+        check("import", "<FILE>");
+        check(
+            "import f --url http://u:p@h",
+            "holds a user or password; remove them",
         );
         check("--cluster a=b check-config f", "cannot be used with");
         check("--cluster a=b stray", "stray");

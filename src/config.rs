@@ -15,6 +15,8 @@ mod check;
 mod cluster;
 mod decode;
 mod global;
+pub mod import;
+mod preset;
 mod problem;
 mod report;
 mod rules;

@@ -2,6 +2,8 @@
 
 #[path = "main/datasources.rs"]
 mod datasources;
+#[path = "main/import.rs"]
+mod import;
 
 use std::fmt::Display;
 use std::io::{Write as _, stderr, stdout};
@@ -29,7 +31,10 @@ const WRONG_USE: u8 = 2;
 fn main() -> ExitCode {
     let result = match cli::parse(std::env::args_os()) {
         Ok(Command::Run(flags)) => run(&flags),
-        Ok(Command::CheckConfig { file, web }) => check_config(&file, web.as_deref()),
+        Ok(Command::CheckConfig { file, web, online }) => {
+            check_config(&file, web.as_deref(), online)
+        }
+        Ok(Command::Import(flags)) => import::run(&flags),
         Ok(Command::Demo(flags)) => demo(&flags),
         Ok(Command::GrafanaDatasources(flags)) => datasources::run(&flags),
         Ok(Command::Completions(shell)) => {
@@ -64,7 +69,7 @@ fn serve(app: App) -> Result<(), u8> {
     app.run(&stop).map_err(|error| failed(&error))
 }
 
-fn check_config(file: &Path, web: Option<&Path>) -> Result<(), u8> {
+fn check_config(file: &Path, web: Option<&Path>, online: bool) -> Result<(), u8> {
     let config = config::load(file).map_err(|errors| complain(WRONG_USE, errors));
     let web = web.map(|web| web::load(web).map_err(|errors| complain(WRONG_USE, errors)));
     let config = config?;
@@ -72,6 +77,13 @@ fn check_config(file: &Path, web: Option<&Path>) -> Result<(), u8> {
     if let Some(web) = web {
         let (settings, file) = web?;
         print(file.describe(&settings));
+    }
+    if online {
+        let findings = app::online::check(&config).map_err(|error| complain(FAILED, error))?;
+        print(app::online::report(&config, &findings));
+        if findings.iter().any(app::online::Finding::is_failed) {
+            return Err(FAILED);
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod interner;
 pub mod learn;
 pub mod limits;
 pub mod metrics;
+pub mod probe;
 mod publish;
 pub mod replica;
 mod replicas;

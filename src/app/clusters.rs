@@ -14,7 +14,6 @@ use crate::scrape::rules::{Claims, LabelConflict};
 use crate::scrape::status::Status;
 use crate::scrape::{self, Plan, Shared, learn};
 use crate::serve::Served;
-use crate::store::Slot;
 
 /// What all loops are made with.
 #[derive(Debug)]
@@ -110,11 +109,10 @@ impl Clusters {
     fn start(&self, cluster: &Cluster, cluster_label: &str) -> Loop {
         let stop = self.stop.child_token();
         let slot = self.shared.store.slot(&cluster.name);
-        let plan = self.plan(
-            cluster,
-            cluster_label,
-            slot.expect("just made for all clusters"),
-        );
+        let slot = slot.expect("just made for all clusters");
+        let rules = settings::rules(cluster, cluster_label, &self.claims);
+        let plan = settings::plan(cluster, slot, rules, &self.shared, &self.instance_id);
+        self.shared.metrics.register(&cluster.name);
         let status = plan.status.clone();
         let Plan {
             client,
@@ -133,22 +131,6 @@ impl Clusters {
             cluster: cluster.clone(),
             status,
             stop,
-        }
-    }
-
-    fn plan(&self, cluster: &Cluster, cluster_label: &str, slot: Arc<Slot>) -> Plan {
-        let rules = settings::rules(cluster, cluster_label, &self.claims);
-        self.shared.metrics.register(slot.name());
-        Plan {
-            client: settings::client(cluster),
-            settings: settings::scrape(cluster, rules, &self.instance_id),
-            shared: self.shared.clone(),
-            slot,
-            status: Arc::new(
-                Status::new(cluster.url.clone(), cluster.scrape_interval)
-                    .with_replicas(cluster.replicas.clone()),
-            ),
-            learned: Arc::default(),
         }
     }
 

@@ -7,9 +7,29 @@ use crate::cluster::decode::Limits as BodyLimits;
 use crate::config::{Cluster, Config};
 use crate::scrape::limits::Limits;
 use crate::scrape::rules::{Claims, LabelConflict, Rules};
-use crate::scrape::{self, learn};
+use crate::scrape::status::Status;
+use crate::scrape::{self, Plan, Shared, learn};
 use crate::serve::gate;
-use crate::store::{Layout, SlotSettings};
+use crate::store::{Layout, Slot, SlotSettings};
+
+/// All that the loop of a cluster is made of.
+pub(super) fn plan(
+    cluster: &Cluster,
+    slot: Arc<Slot>,
+    rules: Arc<Rules>,
+    shared: &Shared,
+    instance_id: &Arc<str>,
+) -> Plan {
+    let status = Status::new(cluster.url.clone(), cluster.scrape_interval);
+    Plan {
+        client: client(cluster),
+        settings: scrape(cluster, rules, instance_id),
+        shared: shared.clone(),
+        slot,
+        status: Arc::new(status.with_replicas(cluster.replicas.clone())),
+        learned: Arc::default(),
+    }
+}
 
 /// How the pages look.
 pub(super) fn layout(config: &Config) -> Layout {
@@ -45,6 +65,7 @@ pub(super) fn rules(cluster: &Cluster, cluster_label: &str, claims: &Arc<Claims>
             label_value_length: cluster.label_value_length_limit,
         },
         claims: claims.clone(),
+        clashes: None,
     })
 }
 

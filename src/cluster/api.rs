@@ -14,6 +14,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 const METADATA: &str = "/api/v1/metadata";
 const CONFIG: &str = "/api/v1/status/config";
+const BUILD_INFO: &str = "/api/v1/status/buildinfo";
+const CLUSTERS: &str = "/api/v1/clusters";
 
 #[derive(Deserialize)]
 struct Envelope<T> {
@@ -32,6 +34,22 @@ struct MetadataItem {
 #[derive(Deserialize)]
 struct ConfigText {
     yaml: String,
+}
+
+#[derive(Deserialize)]
+struct BuildInfo {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct OwnClusters {
+    clusters: Vec<OwnCluster>,
+}
+
+#[derive(Deserialize)]
+struct OwnCluster {
+    name: String,
+    url: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -81,6 +99,30 @@ impl Client {
 
     fn unreadable(&self, path: &'static str, error: &dyn std::fmt::Display) -> FetchError {
         self.masked(unreadable(path, error))
+    }
+}
+
+impl Client {
+    /// The version that the server says it has.
+    pub async fn version(&self, deadline: Instant) -> Result<String, FetchError> {
+        let body = self.get(BUILD_INFO, ANSWER_BYTES_MAX, deadline).await?;
+        let answer: Envelope<BuildInfo> =
+            serde_json::from_slice(&body).map_err(|error| unreadable(BUILD_INFO, &error))?;
+        Ok(answer.data.version)
+    }
+
+    /// Names and addresses of the clusters behind a server that is a Tributary.
+    pub async fn clusters_behind(
+        &self,
+        deadline: Instant,
+    ) -> Result<Vec<(String, String)>, FetchError> {
+        let body = self.get(CLUSTERS, ANSWER_BYTES_MAX, deadline).await?;
+        let answer: Envelope<OwnClusters> =
+            serde_json::from_slice(&body).map_err(|error| unreadable(CLUSTERS, &error))?;
+        let clusters = answer.data.clusters.into_iter();
+        Ok(clusters
+            .map(|cluster| (cluster.name, cluster.url))
+            .collect())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::matcher::Matcher;
 use crate::promql;
 
 /// Longest cluster name in bytes, so that it fits a DNS label and a path segment.
-const CLUSTER_NAME_BYTES_MAX: usize = 63;
+pub(super) const CLUSTER_NAME_BYTES_MAX: usize = 63;
 
 /// Headers that we set ourselves, or that another key sets.
 const RESERVED_HEADERS: [&str; 17] = [

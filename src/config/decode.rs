@@ -3,6 +3,8 @@
 //! A value that is absent and one that is wrong are both `None`: for the wrong one a problem has been noted, so that
 //! no configuration comes out at the end and the default taken meanwhile does not matter.
 
+use std::collections::HashMap;
+
 use super::problem::Problems;
 use super::tree::{Entry, Node, Value};
 
@@ -29,6 +31,34 @@ impl<'t> Field<'t> {
     /// Line of the key, or of the item in a list.
     pub(super) fn line(&self) -> u64 {
         self.line
+    }
+
+    /// The key, without the path to it.
+    pub(super) fn key(&self) -> &str {
+        self.path
+            .rsplit_once('.')
+            .map_or(&self.path, |(_, key)| key)
+    }
+
+    /// What stands here, whatever it is.
+    pub(super) fn node(&self) -> &'t Node {
+        self.node
+    }
+
+    /// The text of a scalar; nothing is noted when it is none.
+    pub(super) fn scalar(&self) -> Option<&'t str> {
+        match &self.node.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The entries of a mapping; none when it is no mapping, of which nothing is noted.
+    pub(super) fn entries_if_any(&self) -> Vec<(&'t str, Field<'t>)> {
+        match &self.node.value {
+            Value::Map(_) => self.entries().unwrap_or_default(),
+            _ => Vec::new(),
+        }
     }
 
     /// Notes what is wrong with this value.
@@ -103,13 +133,16 @@ impl<'t> Field<'t> {
             _ => return self.wrong("is not a mapping; write `key: value` lines below it"),
         };
         let mut out: Vec<(&str, Field<'t>)> = Vec::with_capacity(entries.len());
+        let mut lines = HashMap::with_capacity(entries.len());
         for entry in entries {
             let field = self.entry(entry);
-            match out.iter().find(|(key, _)| *key == entry.key) {
-                Some((_, first)) => field.fail(format!(
-                    "stands here twice, first on line {}; keep one of them",
-                    first.line
-                )),
+            match lines.insert(&*entry.key, field.line) {
+                Some(first) => {
+                    lines.insert(&entry.key, first);
+                    field.fail(format!(
+                        "stands here twice, first on line {first}; keep one of them"
+                    ));
+                }
                 None => out.push((&entry.key, field)),
             }
         }

@@ -13,7 +13,7 @@ const SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
 /// Time between two readings of a cluster's metadata where nothing else is written.
 const METADATA_REFRESH_INTERVAL: Duration = Duration::from_secs(300);
 /// Labels by which the replicas of a pair differ, as the operator, Thanos and Cortex name them.
-const REPLICA_LABELS: [&str; 3] = ["prometheus_replica", "replica", "__replica__"];
+pub(super) const REPLICA_LABELS: [&str; 3] = ["prometheus_replica", "replica", "__replica__"];
 
 /// Keys of `global` that no cluster may override.
 pub(super) const KEYS: &[&str] = &[

@@ -6,6 +6,9 @@ use super::units::{format_duration, format_size};
 use super::{Auth, Cluster, Config};
 use crate::cluster::proxy::Proxy;
 
+/// Selectors of a cluster that are shown.
+const SHOWN_MAX: usize = 4;
+
 /// The text for `file` (as it was named), which ends with a line end.
 pub fn describe(file: &str, config: &Config) -> String {
     let count = config.clusters.len();
@@ -39,12 +42,20 @@ fn describe_cluster(cluster: &Cluster) -> String {
         format_duration(cluster.scrape_timeout),
     );
     let mut text = format!("{name}: {url}{metrics_path} every {interval}, timeout {timeout}; ");
-    text.push_str(&cluster.matches.join(" "));
+    text.push_str(&selectors(&cluster.matches));
     for part in details(cluster) {
         text.push_str("; ");
         text.push_str(&part);
     }
     text
+}
+
+/// The selectors, or how many they are where a line would not hold them.
+fn selectors(matches: &[String]) -> String {
+    if matches.len() > SHOWN_MAX {
+        return format!("{} selectors", matches.len());
+    }
+    matches.join(" ")
 }
 
 /// What is set for the cluster and is not the rule.

@@ -14,20 +14,24 @@ pub(super) const KEYS: &[&str] = &[
     "action",
 ];
 
-/// Reads and compiles all rules of a cluster.
+/// Reads and compiles all rules of a cluster. Label names follow Prometheus 3, where any UTF-8 text is one.
 pub(super) fn read(field: &Field<'_>) -> Vec<Rule> {
+    read_in(field, NameScheme::Utf8)
+}
+
+/// The same for labels that are named by `scheme`.
+pub(super) fn read_in(field: &Field<'_>, scheme: NameScheme) -> Vec<Rule> {
     field
         .items()
         .unwrap_or_default()
         .iter()
-        .filter_map(rule)
+        .filter_map(|field| rule(field, scheme))
         .collect()
 }
 
-fn rule(field: &Field<'_>) -> Option<Rule> {
+fn rule(field: &Field<'_>, scheme: NameScheme) -> Option<Rule> {
     let section = field.section(&[KEYS], &[])?;
-    // Label names follow Prometheus 3, where any UTF-8 text is one.
-    match Rule::compile(&spec(&section), NameScheme::Utf8) {
+    match Rule::compile(&spec(&section), scheme) {
         Ok(rule) => Some(rule),
         Err(error) => {
             let text = format!("{error}; see relabel_config in Prometheus' documentation");

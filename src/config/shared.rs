@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::check::{self, Selector};
 use super::decode::{Field, Section};
+use super::preset::Preset;
 use super::units::{format_duration, parse_duration, parse_positive_duration, parse_size};
 use super::{Compression, LabelConflict, OnBadLine};
 
@@ -12,6 +13,7 @@ pub(super) const KEYS: &[&str] = &[
     "scrape_interval",
     "scrape_timeout",
     "match",
+    "match_preset",
     "cluster_label_conflict",
     "stale_after",
     "on_bad_line",
@@ -50,7 +52,7 @@ impl Shared {
         Self {
             scrape_interval: section.read("scrape_interval", parse_positive_duration),
             scrape_timeout: section.read("scrape_timeout", parse_positive_duration),
-            selectors: section.get("match").and_then(selectors),
+            selectors: matches(section),
             cluster_label_conflict: section.choice(
                 "cluster_label_conflict",
                 &[
@@ -123,6 +125,18 @@ pub(super) fn timeout_fits(timeout: Duration, interval: Duration) -> Result<(), 
     Err(format!(
         "{timeout} is longer than the scrape interval of {interval}; write {interval} or less"
     ))
+}
+
+/// `match`, or what `match_preset` stands for.
+fn matches(section: &Section<'_>) -> Option<Vec<Selector>> {
+    let preset = section.choice("match_preset", Preset::WORDS);
+    let Some(field) = section.get("match") else {
+        return Some(preset?.selectors());
+    };
+    if let Some(preset) = section.get("match_preset") {
+        preset.fail("cannot stand beside match; keep one of them");
+    }
+    selectors(field)
 }
 
 fn selectors(field: &Field<'_>) -> Option<Vec<Selector>> {

@@ -15,14 +15,14 @@ use serde_saphyr::{Location, Spanned};
 const DEPTH_MAX: usize = 32;
 
 /// One value and the line (from 1) on which it begins. What an alias brought in has the line of its anchor.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
     pub(super) line: u64,
     pub(super) value: Value,
 }
 
 /// What stands at a node.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     /// Nothing, `~` or `null`.
     Null,
@@ -35,7 +35,7 @@ pub(super) enum Value {
 }
 
 /// One key of a mapping.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) key: String,
     /// Line of the key, which for a list or a mapping is not the line of the value.
@@ -80,6 +80,9 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 fn message(error: &serde_saphyr::Error) -> String {
     if matches!(error, serde_saphyr::Error::MultipleDocuments { .. }) {
         return "a second document begins here".to_owned();
+    }
+    if matches!(error, serde_saphyr::Error::Budget { .. }) {
+        return "it is too large, too deep or holds too many aliases".to_owned();
     }
     let text = error.to_string();
     text.rsplit_once(" at line ")

@@ -20,6 +20,8 @@ impl Rule {
             Some(word) => Action::from_word(word)
                 .ok_or_else(|| RelabelError::UnknownAction(word.to_owned()))?,
         };
+        // First, as Prometheus does: it reads the pattern before it looks at what belongs together.
+        let regex = Regex::new(spec.regex.as_deref().unwrap_or(REGEX))?;
         check_target(spec, action, scheme)?;
         check_replacement(spec, action, scheme)?;
         check_other_keys(spec, action)?;
@@ -35,7 +37,7 @@ impl Rule {
             action,
             sources,
             separator,
-            step: step(spec, action, scheme)?,
+            step: step(spec, action, regex, scheme),
         })
     }
 }
@@ -48,10 +50,9 @@ fn replacement(spec: &RuleSpec) -> &str {
     spec.replacement.as_deref().unwrap_or(REPLACEMENT)
 }
 
-fn step(spec: &RuleSpec, action: Action, scheme: NameScheme) -> Result<Step, RelabelError> {
-    let regex = Regex::new(spec.regex.as_deref().unwrap_or(REGEX))?;
+fn step(spec: &RuleSpec, action: Action, regex: Regex, scheme: NameScheme) -> Step {
     let target = target(spec).to_owned();
-    Ok(match action {
+    match action {
         Action::Replace => {
             let (target, replacement) =
                 (regex.template(&target), regex.template(replacement(spec)));
@@ -82,7 +83,7 @@ fn step(spec: &RuleSpec, action: Action, scheme: NameScheme) -> Result<Step, Rel
         Action::LabelKeep => Step::LabelKeep(regex),
         Action::Lowercase => Step::Lowercase { target },
         Action::Uppercase => Step::Uppercase { target },
-    })
+    }
 }
 
 fn check_target(spec: &RuleSpec, action: Action, scheme: NameScheme) -> Result<(), RelabelError> {

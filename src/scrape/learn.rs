@@ -60,6 +60,11 @@ impl Learned {
         self.metadata.load_full()
     }
 
+    /// Takes external labels as if the server had been asked for them.
+    pub fn know(&self, external_labels: Vec<(String, String)>) {
+        self.external_labels.store(Some(Arc::new(external_labels)));
+    }
+
     /// Another replica is in use: it is asked soon.
     pub(super) fn follow(&self, used: usize) {
         self.used.send_if_modified(|known| {

@@ -1,7 +1,7 @@
 //! What decides which labels a series leaves with: relabelling, then the cluster's own labels.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 
@@ -59,6 +59,31 @@ pub struct Rules {
     pub limits: Limits,
     /// Who owns which value of the cluster label, under [`LabelConflict::Honor`].
     pub claims: Arc<Claims>,
+    /// Where labels that a series has already are noted, when somebody wants to know.
+    pub clashes: Option<Arc<Clashes>>,
+}
+
+/// Labels that series have already and that were to be added: how many series, and the first such value, by name.
+#[derive(Debug, Default)]
+pub struct Clashes(Mutex<BTreeMap<String, (u64, String)>>);
+
+impl Clashes {
+    fn note(&self, name: &str, value: &str) {
+        let mut clashes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match clashes.get_mut(name) {
+            Some((series, _)) => *series += 1,
+            None => drop(clashes.insert(name.to_owned(), (1, value.to_owned()))),
+        }
+    }
+
+    /// Name, series and first value of each.
+    pub fn list(&self) -> Vec<(String, u64, String)> {
+        let clashes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = |(name, (series, value)): (&String, &(u64, String))| {
+            (name.clone(), *series, value.clone())
+        };
+        clashes.iter().map(entry).collect()
+    }
 }
 
 /// Values of the cluster label that are remembered; a value beyond them belongs to nobody. Upstreams choose the
@@ -140,8 +165,12 @@ impl Rules {
         }
         self.stamp_cluster(&mut labels)?;
         for (name, value) in &self.constants {
-            if labels.get(name).is_none() {
-                labels.set(name, value);
+            match labels.get(name) {
+                None => labels.set(name, value),
+                Some(theirs) if theirs != value && *name != self.cluster_label => {
+                    self.clash(name, theirs);
+                }
+                Some(_) => {}
             }
         }
         let blank_instance = labels.get(INSTANCE).is_none();
@@ -154,6 +183,9 @@ impl Rules {
     fn stamp_cluster(&self, labels: &mut Labels) -> Result<(), Dropped> {
         let label = &*self.cluster_label;
         if let Some(theirs) = labels.get(label).map(str::to_owned) {
+            if self.own_external(label) != Some(&theirs) {
+                self.clash(label, &theirs);
+            }
             match self.conflict {
                 LabelConflict::Honor if self.claims.claim(&theirs, &self.cluster) => return Ok(()),
                 LabelConflict::Honor => return Err(Dropped::Cluster),
@@ -169,6 +201,12 @@ impl Rules {
         }
         labels.set(label, &self.cluster);
         Ok(())
+    }
+
+    fn clash(&self, name: &str, theirs: &str) {
+        if let Some(clashes) = &self.clashes {
+            clashes.note(name, theirs);
+        }
     }
 
     /// The server's own external label of that name.

@@ -22,6 +22,10 @@ mod kubernetes;
 mod readme;
 // What the Dockerfile copies and what the program needs in its image.
 mod image;
+// A Prometheus configuration turned into ours.
+mod import;
+// Clusters asked once, by `check-config --online`.
+mod online;
 // Selectors: Prometheus' own /federate against ours, and our own vectors.
 mod scenarios;
 // PromQL: messages, places and format of a real server.

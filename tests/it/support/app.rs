@@ -22,13 +22,18 @@ pub(crate) struct Running {
 impl Running {
     /// Starts with the text of a configuration file, on a free port.
     pub(crate) fn start(yaml: &str) -> Self {
+        Self::start_at(yaml, 0)
+    }
+
+    /// The same on a port.
+    pub(crate) fn start_at(yaml: &str, port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tributary.yaml");
         fs::write(&file, yaml).unwrap();
         let load = move || config::build(Some(&file), &Flags::default());
         let config = load().unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
         let settings = Settings {
-            addresses: vec![listen_address("127.0.0.1:0").unwrap()],
+            addresses: vec![listen_address(&format!("127.0.0.1:{port}")).unwrap()],
             ..Settings::default()
         };
         let app = App::build(config, &settings, Load::new(load)).unwrap();
