@@ -140,6 +140,7 @@ fn fresh(snapshot: &Snapshot) -> Snapshot {
     });
     Snapshot {
         families: families.collect(),
+        recorded: None,
         ..*snapshot
     }
 }

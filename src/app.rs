@@ -37,6 +37,8 @@ use crate::serve::door::{Door, Settings as DoorSettings};
 use crate::serve::metrics::ServeMetrics;
 use crate::serve::{self, Served, federate, gate};
 use crate::store::Store;
+use crate::store::window::Window;
+use crate::store::window::metrics::WindowMetrics;
 use crate::telemetry::process::{self, Memory};
 
 /// Time for connections to end after a signal to stop.
@@ -51,6 +53,8 @@ pub struct Settings {
     pub memory: Memory,
     /// Whether `POST /-/reload` is answered.
     pub lifecycle: bool,
+    /// How long rounds are kept in memory for queries; zero: none is.
+    pub window: Duration,
     /// Whose web pages may read the API; none: nobody's.
     pub cors: Option<Cors>,
 }
@@ -86,12 +90,15 @@ impl App {
         process::register(&mut registry);
         let store = Arc::new(Store::new(settings::layout(&config)));
         registry.register_collector(Box::new(Snapshots(store.clone())));
+        let window = Arc::new(Window::new(settings.window, config.cluster_label.clone()));
+        registry.register_collector(Box::new(WindowMetrics(window.clone())));
         let shared = Shared {
             store: store.clone(),
             pool: pool.clone(),
             buffers: Buffers::default(),
             memory: settings.memory,
             metrics: Arc::new(ScrapeMetrics::new(&mut registry)),
+            window,
         };
         let (reloader, reload) = Reloader::new(load, &mut registry);
         let instance_id: Arc<str> = instance_id().into();

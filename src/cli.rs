@@ -65,6 +65,9 @@ pub struct RunFlags {
     /// Serving.
     #[command(flatten)]
     pub web: WebFlags,
+    /// Keeping.
+    #[command(flatten)]
+    pub storage: StorageFlags,
     /// Memory in bytes to stay below, such as 512MB; without it the limit of the cgroup, if it has one.
     #[arg(long = "memory.limit", value_name = "BYTES", value_parser = units::parse_positive_size, help_heading = "Memory")]
     pub memory_limit: Option<u64>,
@@ -101,6 +104,9 @@ pub struct DemoFlags {
     /// Serving.
     #[command(flatten)]
     pub web: WebFlags,
+    /// Keeping.
+    #[command(flatten)]
+    pub storage: StorageFlags,
     /// Logging.
     #[command(flatten)]
     pub log: LogFlags,
@@ -182,6 +188,14 @@ pub struct WebFlags {
 fn origins(text: &str) -> Result<String, String> {
     let wrong = |error| format!("{error}; write one such as https://grafana\\.example\\.com");
     Cors::new(text).map(|_| text.to_owned()).map_err(wrong)
+}
+
+/// What is kept in memory.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageFlags {
+    /// How long rounds are kept for queries; 0 keeps none.
+    #[arg(long = "storage.window", value_name = "DURATION", default_value = "15m", value_parser = units::parse_duration, help_heading = "Memory")]
+    pub window: Duration,
 }
 
 /// What is logged.
@@ -363,6 +377,7 @@ mod tests {
             (flags.log.level, flags.log.format),
             (LogLevel::Info, LogFormat::Logfmt)
         );
+        assert_eq!(flags.storage.window, Duration::from_secs(900));
         assert_eq!(
             (
                 flags.scrape.interval,
@@ -379,7 +394,7 @@ mod tests {
             "--config.file f.yaml --cluster a=http://a --cluster b=http://b --match up --match {job=\"x\"} \
              --scrape.interval 30s --scrape.timeout=20s --web.listen-address :1 --web.listen-address [::]:2 \
              --web.external-url https://h/t --memory.limit 512MB --log.level debug --log.format json \
-             --web.config.file w.yaml --web.cors.origin http://.*",
+             --web.config.file w.yaml --web.cors.origin http://.* --storage.window 0",
         );
         assert_eq!(flags.web.web_config_file, Some(PathBuf::from("w.yaml")));
         assert_eq!(flags.web.cors_origin.as_deref(), Some("http://.*"));
@@ -391,6 +406,7 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert_eq!(addresses, ["0.0.0.0:1", "[::]:2"]);
+        assert_eq!(flags.storage.window, Duration::ZERO);
         assert_eq!(flags.memory_limit, Some(512 << 20));
         assert_eq!(
             (flags.log.level.as_str(), flags.log.format),

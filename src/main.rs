@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 use tributary::app::{self, App, Load, Settings};
-use tributary::cli::{self, Command, DemoFlags, LogFlags, RunFlags, WebFlags};
+use tributary::cli::{self, Command, DemoFlags, LogFlags, RunFlags, StorageFlags, WebFlags};
 use tributary::config::web::{self, WebFile};
 use tributary::config::{self, Config};
 use tributary::demo;
@@ -58,7 +58,13 @@ fn run(flags: &RunFlags) -> Result<(), u8> {
         tracing::warn!("{warning}");
     }
     let limit = flags.memory_limit.or_else(config::cgroup::memory_limit);
-    let app = build(config, &flags.web, Memory { limit }, Load::new(load))?;
+    let app = build(
+        config,
+        &flags.web,
+        flags.storage,
+        Memory { limit },
+        Load::new(load),
+    )?;
     serve(app)
 }
 
@@ -89,13 +95,20 @@ fn check_config(file: &Path, web: Option<&Path>, online: bool) -> Result<(), u8>
 }
 
 /// All stages, behind the door that the flags ask for.
-fn build(config: Config, web: &WebFlags, memory: Memory, load: Load) -> Result<App, u8> {
+fn build(
+    config: Config,
+    web: &WebFlags,
+    storage: StorageFlags,
+    memory: Memory,
+    load: Load,
+) -> Result<App, u8> {
     let door = read_door(web)?;
     let origins = web.cors_origin.as_deref().map(Cors::new).transpose();
     let settings = Settings {
         addresses: web.listen_addresses.clone(),
         memory,
         lifecycle: web.enable_lifecycle,
+        window: storage.window,
         cors: origins.map_err(|error| complain(WRONG_USE, error))?,
     };
     let app = App::build(config, &settings, load).map_err(|error| complain(FAILED, error))?;
@@ -133,7 +146,13 @@ fn demo(flags: &DemoFlags) -> Result<(), u8> {
     let said = flags.config_flags(named);
     let load = move || config::build(None, &said);
     let config = load().map_err(|errors| complain(WRONG_USE, errors))?;
-    let app = build(config, &flags.web, Memory::default(), Load::new(load))?;
+    let app = build(
+        config,
+        &flags.web,
+        flags.storage,
+        Memory::default(),
+        Load::new(load),
+    )?;
     if let Some(address) = app.addresses().first() {
         print(demo::banner(app.scheme(), *address, &started));
     }

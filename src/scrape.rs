@@ -43,7 +43,9 @@ use crate::cluster::http::{Answer, Client};
 use crate::cluster::{self, FetchError};
 use crate::model::metadata::Metadata;
 use crate::pool::{Lost, Pool};
+use crate::store::column::Recorded;
 use crate::store::snapshot::Snapshot;
+use crate::store::window::{ClusterWindow, Window};
 use crate::store::{Slot, Store};
 use crate::telemetry::process::Memory;
 
@@ -86,6 +88,8 @@ pub struct Shared {
     pub memory: Memory,
     /// Counters.
     pub metrics: Arc<ScrapeMetrics>,
+    /// Where rounds are kept for queries.
+    pub window: Arc<Window>,
 }
 
 /// Why a round failed.
@@ -174,6 +178,8 @@ pub async fn keep_running(plan: Plan, stop: CancellationToken) {
             );
         }
         plan.slot.fail(Instant::now());
+        plan.own_window()
+            .ended(&plan.shared.window, now_ms(), false, None);
         let before = plan.status.last_reason();
         plan.shared
             .metrics
@@ -183,6 +189,15 @@ pub async fn keep_running(plan: Plan, stop: CancellationToken) {
             () = stop.cancelled() => {}
             () = sleep(plan.settings.interval) => {}
         }
+    }
+}
+
+impl Plan {
+    /// Where the cluster's rounds are kept.
+    fn own_window(&self) -> Arc<ClusterWindow> {
+        self.shared
+            .window
+            .cluster(self.slot.name(), self.slot.stale_after())
     }
 }
 
@@ -201,6 +216,7 @@ struct Scraper {
     status: Arc<Status>,
     learned: Arc<Learned>,
     rules: Arc<Rules>,
+    window: Arc<ClusterWindow>,
     /// Taken while a round is under way; a round that is lost leaves none, and the next begins anew.
     cache: Option<Box<Cache>>,
 }
@@ -225,6 +241,7 @@ type Body = Box<Decoder<RoundSink>>;
 
 impl Scraper {
     fn new(plan: Plan) -> Result<Self, FetchError> {
+        let window = plan.own_window();
         let Plan {
             client,
             settings,
@@ -253,6 +270,7 @@ impl Scraper {
             status,
             learned,
             rules,
+            window,
             cache: None,
         })
     }
@@ -314,8 +332,42 @@ impl Scraper {
             .set_via(via.iter().filter(others).cloned().collect());
         self.report_access();
         match result {
-            Ok(done) => self.succeed(done, start),
+            Ok(mut done) => {
+                let recorded = done.snapshot.recorded.take();
+                self.succeed(done, start);
+                if let Some(recorded) = recorded {
+                    self.remember(*recorded).await;
+                }
+            }
             Err(error) => self.fail(&error, start),
+        }
+        let (age, window) = (self.slot.age(Instant::now()), &self.shared.window);
+        self.window.ended(window, now_ms(), self.slot.is_up(), age);
+        if window.is_short() {
+            window.lengthen(now_ms(), self.shared.memory.has_room());
+        }
+    }
+
+    /// Takes the round into the window, heavy steps in the pool.
+    async fn remember(&mut self, recorded: Recorded) {
+        let mut work = self.window.append(&self.shared.window, recorded);
+        while !work.is_done() {
+            if !work.is_heavy() {
+                work.step();
+                continue;
+            }
+            let slice = move || {
+                work.step();
+                work
+            };
+            match self.shared.pool.run(slice).await {
+                Ok(returned) => work = returned,
+                Err(lost) => {
+                    error!(cluster = self.slot.name(), %lost, "The window lacks a round; its series begin anew.");
+                    self.cache = None;
+                    return;
+                }
+            }
         }
     }
 
@@ -422,7 +474,7 @@ impl Scraper {
             self.replicas = Some(replicas);
             return result;
         }
-        let cache = self.cache.take().unwrap_or_default();
+        let cache = self.cache.take().unwrap_or_else(|| self.new_cache());
         let attempt = self.attempt(cache, start).await?;
         self.conclude(attempt).await
     }
@@ -453,7 +505,10 @@ impl Scraper {
                     round.next_body(answer.head.format);
                     round
                 }
-                None => self.start_round(cache.take().unwrap_or_default(), &rules, &answer),
+                None => {
+                    let cache = cache.take().unwrap_or_else(|| self.new_cache());
+                    self.start_round(cache, &rules, &answer)
+                }
             };
             round = Some(
                 self.read(under_way, answer, deadline, &mut phases, &mut wire)
@@ -487,6 +542,15 @@ impl Scraper {
             wire,
             phases,
         })
+    }
+
+    /// A cache that knows nothing.
+    fn new_cache(&self) -> Box<Cache> {
+        if self.shared.window.is_on() {
+            Box::new(Cache::recording())
+        } else {
+            Box::default()
+        }
     }
 
     fn start_round(&self, cache: Box<Cache>, rules: &Arc<Rules>, answer: &Answer) -> Round {
@@ -560,13 +624,16 @@ impl Scraper {
         }
     }
 
-    /// Looks at the memory in use every [`LOOK_EVERY`] bytes.
+    /// Looks at the memory in use every [`LOOK_EVERY`] bytes. The window gives way first.
     fn out_of_memory(&self, decoded: u64, looked: &mut u64) -> Option<ScrapeError> {
         if decoded < *looked {
             return None;
         }
         *looked = decoded + LOOK_EVERY;
         let (used, limit) = self.shared.memory.exceeded()?;
+        if self.shared.window.shorten(now_ms()) {
+            return None;
+        }
         Some(ScrapeError::Memory { used, limit })
     }
 

@@ -3,10 +3,14 @@
 //! In: finished [`Snapshot`]s from the scrape loops. Out: [`Page`]s for `/federate`. One writer
 //! per slot, many readers; nobody waits on a lock to read.
 
+mod chunk;
+pub mod column;
+mod index;
 mod order;
 pub mod page;
 pub mod select;
 pub mod snapshot;
+pub mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -163,6 +167,16 @@ impl Slot {
     /// Whether a round has ended, well or not.
     pub fn attempted(&self) -> bool {
         self.attempted.load(Ordering::Acquire)
+    }
+
+    /// How long a snapshot is served when no newer one comes.
+    pub fn stale_after(&self) -> Duration {
+        self.settings.stale_after
+    }
+
+    /// Time since the last snapshot was published.
+    pub fn age(&self, now: Instant) -> Option<Duration> {
+        self.at(now).1
     }
 
     /// Notes a round that failed. The last snapshot stays until it is stale.

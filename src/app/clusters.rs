@@ -76,6 +76,9 @@ impl Clusters {
             settings::layout(config),
             |name| unchanged.contains(name),
         );
+        let names: HashSet<&str> = names().collect();
+        self.shared.window.set_cluster_label(&config.cluster_label);
+        self.shared.window.retain(|name| names.contains(name));
         for cluster in &config.clusters {
             if !unchanged.contains(&cluster.name) {
                 let started = self.start(cluster, &config.cluster_label);

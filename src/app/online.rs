@@ -29,6 +29,7 @@ use crate::scrape::probe::{self, Probe};
 use crate::scrape::rules::{Claims, Clashes, Rules};
 use crate::scrape::{Plan, Shared};
 use crate::store::Store;
+use crate::store::window::Window;
 use crate::telemetry::process::Memory;
 
 /// Clusters asked at the same time. Bodies are read as they come, so this bounds memory and sockets.
@@ -99,6 +100,7 @@ pub fn check(config: &Config) -> io::Result<Vec<Finding>> {
         pool: Pool::new(runtime.handle().clone(), width),
         buffers: Buffers::default(),
         memory: Memory::default(),
+        window: Arc::new(Window::new(Duration::ZERO, config.cluster_label.clone())),
         metrics: Arc::new(ScrapeMetrics::new(&mut Registry::default())),
     };
     let claims = Arc::new(Claims::default());

@@ -46,6 +46,83 @@ pub fn scan(input: &[u8]) -> Option<usize> {
     (some_digits && matches!(*input.get(at)?, b' ' | b'\n')).then_some(at)
 }
 
+/// Powers of ten that a float holds exactly.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
+/// Measures as [`scan`] does and reads the number on the way: the same answer as [`parse`] gives for those bytes.
+///
+/// Up to 19 digits that make a whole number below 2^53 and a power of ten that a float holds exactly need one
+/// multiplication or division, which rounds correctly (Clinger's fast path); all others are left to [`parse`].
+#[inline]
+pub fn scan_value(input: &[u8]) -> Option<(usize, f64)> {
+    let sign = *input.first()?;
+    let whole = usize::from(matches!(sign, b'+' | b'-'));
+    let (mut at, mut digits) = read_digits(input, whole, 0);
+    let (mut some_digits, mut count, mut scale) = (at > whole, at - whole, 0);
+    if *input.get(at)? == b'.' {
+        let fraction = at + 1;
+        (at, digits) = read_digits(input, fraction, digits);
+        some_digits &= at > fraction;
+        scale = at - fraction;
+        count += scale;
+    }
+    some_digits &= at <= MANTISSA_BYTES_MAX;
+    let mut power = -i32::try_from(scale).ok()?;
+    if *input.get(at)? == b'e' {
+        let negative = input.get(at + 1)? == &b'-';
+        let exponent = at + 1 + usize::from(matches!(input[at + 1], b'+' | b'-'));
+        let value;
+        (at, value) = read_digits(input, exponent, 0);
+        some_digits &= matches!(at - exponent, 1..=2);
+        let value = i32::try_from(value % 100).ok()?;
+        power += if negative { -value } else { value };
+    }
+    if !(some_digits && matches!(*input.get(at)?, b' ' | b'\n')) {
+        return None;
+    }
+    let exact = digits < 1 << 53 && count <= 19;
+    let value = match POWERS.get(power.unsigned_abs() as usize) {
+        Some(by) if exact && power < 0 => digits as f64 / by,
+        Some(by) if exact => digits as f64 * by,
+        _ => return Some((at, parse(&input[..at]).ok()?)),
+    };
+    Some((at, if sign == b'-' { -value } else { value }))
+}
+
+/// The offset of the first byte at or after `at` that is no digit, and the number that `before` and the digits make;
+/// it wraps around beyond 19 digits.
+#[inline]
+fn read_digits(input: &[u8], mut at: usize, before: u64) -> (usize, u64) {
+    const TENS: [u64; 8] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
+    let mut value = before;
+    while let Some(eight) = input.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let values = u64::from_le_bytes(*eight) ^ ZEROS;
+        let odd = not_digits(values);
+        if odd == 0 {
+            value = value
+                .wrapping_mul(100_000_000)
+                .wrapping_add(join_digits(values));
+            at += 8;
+            continue;
+        }
+        let len = (odd.trailing_zeros() / 8) as usize;
+        if len > 0 {
+            // The digits go to the top, where the last of eight stands; what is below counts as zeros before them.
+            let joined = join_digits(values << (64 - 8 * len));
+            value = value.wrapping_mul(TENS[len]).wrapping_add(joined);
+        }
+        return (at + len, value);
+    }
+    while let Some(digit) = input.get(at).filter(|byte| byte.is_ascii_digit()) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        at += 1;
+    }
+    (at, value)
+}
+
 /// The offset of the first byte at or after `at` that is no digit.
 #[inline]
 fn digits_end(input: &[u8], mut at: usize) -> usize {
@@ -402,6 +479,27 @@ mod tests {
         }
 
         #[test]
+        fn a_scanned_value_is_the_parsed_one(
+            input in "[-+]?([0-9]{0,20}|[0-9]{0,3})[.]?[0-9]{0,18}(e[-+]?[0-9]{0,3})?[ \n\t]?[0-9 ]{0,9}"
+        ) {
+            let input = input.as_bytes();
+            let want = scan(input).map(|len| (len, parse(&input[..len]).unwrap().to_bits()));
+            prop_assert_eq!(scan_value(input).map(|(len, value)| (len, value.to_bits())), want);
+        }
+
+        #[test]
+        fn a_written_value_is_scanned(bits: u64, digits in 0_u64..1 << 60, scale in 0_i32..30) {
+            for v in [f64::from_bits(bits), digits as f64 / 10_f64.powi(scale), digits as f64] {
+                let mut text = Vec::new();
+                write_float(&mut text, v);
+                text.push(b' ');
+                if let Some((len, value)) = scan_value(&text) {
+                    prop_assert_eq!((len + 1, value.to_bits()), (text.len(), v.to_bits()));
+                }
+            }
+        }
+
+        #[test]
         fn timestamps_are_those_of_std(input in "-?[0-9]{1,21}[ \nx]?") {
             let text = input.trim_end_matches([' ', '\n', 'x']);
             let want = text.parse::<i64>().ok().filter(|v| *v != i64::MIN);
@@ -413,7 +511,7 @@ mod tests {
 
         #[test]
         fn random_bytes_never_panic(input in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (scan(&input), timestamp(&input), parse(&input));
+            let _ = (scan(&input), scan_value(&input), timestamp(&input), parse(&input));
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::expose::text::{write_label, write_series};
 use crate::model::labels::METRIC_NAME;
 use crate::model::metadata::{Metadata, MetricKind};
 use crate::parse::{self, Entry, Format, Sample, Step};
+use crate::store::column::Recorder;
 use crate::store::snapshot::{Heading, Line};
 
 /// The memory of one cluster.
@@ -55,6 +56,8 @@ pub struct Cache {
     shadows: usize,
     /// Front of the line of the series entered last, not yet written.
     fresh: Vec<u8>,
+    /// Writes the samples of the round down as numbers, where a window wants them.
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// One line that a cluster sends.
@@ -129,6 +132,7 @@ impl Default for Cache {
             seen: 0,
             shadows: 0,
             fresh: Vec::new(),
+            recorder: None,
         }
     }
 }
@@ -141,6 +145,14 @@ const VACANT_ENDING: u32 = 0;
 
 /// Reading and writing lines.
 impl Cache {
+    /// An empty memory whose rounds also write their samples down for the window.
+    pub fn recording() -> Self {
+        Self {
+            recorder: Some(Recorder::default()),
+            ..Self::default()
+        }
+    }
+
     /// Begins a round. Other rules than before make everything new.
     pub(super) fn begin(&mut self, rules: &Arc<Rules>) {
         if !self
@@ -150,8 +162,12 @@ impl Cache {
         {
             *self = Self {
                 rules: Some(rules.clone()),
+                recorder: self.recorder.as_ref().map(|_| Recorder::default()),
                 ..Self::default()
             };
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(self.series.len());
         }
         self.round += 1;
         self.added.clear();
@@ -163,6 +179,7 @@ impl Cache {
         Self {
             round: self.round,
             rules: self.rules.clone(),
+            recorder: self.recorder.as_ref().map(|_| Recorder::default()),
             ..Self::default()
         }
     }
@@ -219,6 +236,9 @@ impl Cache {
 
     /// Takes that back.
     pub(super) fn unsee(&mut self, slot: u32) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.forget(slot);
+        }
         self.series[slot as usize].seen = 0;
         self.seen -= 1;
     }
@@ -396,6 +416,9 @@ impl Cache {
         let Self { keys, series, .. } = self;
         keys.insert_unique(key_hash, slot, |&slot| series[slot as usize].key_hash);
         self.added.push(slot);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.enter(slot);
+        }
         slot
     }
 

@@ -8,6 +8,7 @@ use super::cache::Cache;
 use super::round::{Run, Written};
 use crate::expose::Block;
 use crate::model::metadata::{Metadata, MetadataEntry, MetricKind};
+use crate::store::column::Recorded;
 use crate::store::snapshot::{Family, Heading, Line, Lines, Snapshot};
 
 /// Cuts the text into blocks. Returns the snapshot, the whole text, and the table of its lines.
@@ -18,6 +19,7 @@ pub(super) fn snapshot(
     metadata: &Arc<Metadata>,
 ) -> (Snapshot, Bytes, Arc<Vec<Line>>) {
     let Written {
+        at_ms,
         out,
         lines,
         mut runs,
@@ -25,6 +27,7 @@ pub(super) fn snapshot(
     } = written;
     let text = out.freeze();
     let lines = Arc::new(lines);
+    let recorded = record(cache, at_ms, &text, &lines);
     let ends: Vec<usize> = runs
         .iter()
         .skip(1)
@@ -41,6 +44,7 @@ pub(super) fn snapshot(
         lineage: cache.lineage,
         series: whole.lines.len() as u64,
         newest_ms,
+        recorded,
         ..Snapshot::default()
     };
     for runs in places.chunk_by(|(a, _), (b, _)| a.family == b.family) {
@@ -65,6 +69,19 @@ pub(super) fn snapshot(
         });
     }
     (snapshot, whole.text, whole.lines)
+}
+
+/// The round as numbers, for the window, where there is one.
+fn record(
+    cache: &mut Cache,
+    at_ms: i64,
+    text: &Bytes,
+    lines: &Arc<Vec<Line>>,
+) -> Option<Box<Recorded>> {
+    let born = (!cache.added.is_empty()).then(|| (text.clone(), lines.clone()));
+    let (round, samples) = (cache.round, lines.len() as u64);
+    let recorder = cache.recorder.as_mut()?;
+    Some(Box::new(recorder.finish(round, at_ms, samples, born)))
 }
 
 struct Whole {

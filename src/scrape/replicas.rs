@@ -202,7 +202,7 @@ impl Scraper {
         let cache = match doubt {
             // The other's cache is in use until it is known whose answer is published.
             Some(Doubt::Weak(_, weak)) => weak.round.fresh_cache(),
-            Some(Doubt::Failed(_)) | None => self.cache.take().unwrap_or_default(),
+            Some(Doubt::Failed(_)) | None => self.cache.take().unwrap_or_else(|| self.new_cache()),
         };
         let result = match self.attempt(cache, start).await {
             Ok(mut attempt) => match attempt.round.settle() {

@@ -90,6 +90,8 @@ pub(super) struct Run {
 
 /// What a finished round hands on.
 pub(super) struct Written {
+    /// The round's start, milliseconds since 1970.
+    pub(super) at_ms: i64,
     pub(super) out: Buffer,
     pub(super) lines: Vec<Line>,
     pub(super) runs: Vec<Run>,
@@ -99,8 +101,9 @@ pub(super) struct Written {
 /// What stands behind name and labels of a line.
 #[derive(Clone, Copy)]
 struct Ending<'a> {
-    /// The value, as it is to be written.
+    /// The value, as it is to be written, and as a number.
     value: &'a [u8],
+    number: f64,
     timestamp_ms: Option<i64>,
     /// The whole ending, when it is ` value timestamp\n` with nothing to change.
     finished: Option<&'a [u8]>,
@@ -216,7 +219,9 @@ impl Round {
         }
         self.report.kept = self.lines.len() as u64;
         self.report.added = self.cache.added.len() as u64;
+        let at_ms = self.now_ms;
         let written = Written {
+            at_ms,
             out: self.out,
             lines: self.lines,
             runs: self.runs,
@@ -440,6 +445,9 @@ impl Round {
             self.newest_ms = Some(timestamp_ms);
         }
         self.place(start, slot);
+        if let Some(recorder) = &mut self.cache.recorder {
+            recorder.record(slot, ending.number, timestamp_ms);
+        }
         self.cache.write_labels(slot, &mut self.out);
         self.write_ending(ending, timestamp_ms);
     }
@@ -491,12 +499,13 @@ impl Round {
 /// ` value timestamp\n` or ` value\n` with a plain decimal value, and its length; none for anything else.
 fn plain_ending(rest: &[u8]) -> Option<(Ending<'_>, usize)> {
     let number = rest.strip_prefix(b" ")?;
-    let value_len = number::scan(number)?;
+    let (value_len, read) = number::scan_value(number)?;
     let (value, behind) = number.split_at(value_len);
     if behind.first() == Some(&b'\n') {
         return Some((
             Ending {
                 value,
+                number: read,
                 timestamp_ms: None,
                 finished: None,
             },
@@ -512,6 +521,7 @@ fn plain_ending(rest: &[u8]) -> Option<(Ending<'_>, usize)> {
         (
             Ending {
                 value,
+                number: read,
                 timestamp_ms: Some(timestamp_ms),
                 finished: Some(&rest[..len]),
             },

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::column::Recorded;
 use crate::expose::Block;
 use crate::model::metadata::MetricKind;
 
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub utf8: bool,
     /// The newest sample's timestamp in milliseconds; none in an empty snapshot.
     pub newest_ms: Option<i64>,
+    /// The same as numbers, for the window: taken out before the snapshot is published.
+    pub recorded: Option<Box<Recorded>>,
 }
 
 /// The lines of one metric name in one cluster.

@@ -133,6 +133,14 @@ impl Memory {
         let (resident, _) = memory_bytes()?;
         (resident > limit).then_some((resident, limit))
     }
+
+    /// Whether a quarter of the limit is not in use; true without a limit.
+    pub fn has_room(self) -> bool {
+        let (Some(limit), Some((resident, _))) = (self.limit, memory_bytes()) else {
+            return true;
+        };
+        resident < limit - limit / 4
+    }
 }
 
 fn fds_max() -> Option<u64> {

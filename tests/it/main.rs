@@ -42,6 +42,8 @@ mod reload;
 mod replicas;
 // One cluster through us: its API, its page, a central Prometheus with one target per cluster.
 mod passing;
+// What is kept of the recent rounds.
+mod window;
 // Clients that ask for nonsense, read slowly, or come by the thousand.
 mod clients;
 // Our own door: TLS, client certificates, passwords, files that change.

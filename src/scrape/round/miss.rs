@@ -65,6 +65,8 @@ impl Round {
         let canonical = canonical_value(sample.value);
         let ending = Ending {
             value: canonical.unwrap_or(sample.value),
+            // The parser has looked at it: it is a number.
+            number: number::parse(sample.value).unwrap_or(f64::NAN),
             timestamp_ms: sample.timestamp_ms,
             finished: None,
         };

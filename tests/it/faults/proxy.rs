@@ -54,6 +54,7 @@ impl Proxy {
         let settings = Settings {
             addresses: vec![listen],
             lifecycle: true,
+            window: Duration::from_secs(900),
             ..Settings::default()
         };
         let app = App::build(config, &settings, Load::new(load)).unwrap();

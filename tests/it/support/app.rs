@@ -34,6 +34,7 @@ impl Running {
         let config = load().unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
         let settings = Settings {
             addresses: vec![listen_address(&format!("127.0.0.1:{port}")).unwrap()],
+            window: Duration::from_secs(900),
             ..Settings::default()
         };
         let app = App::build(config, &settings, Load::new(load)).unwrap();

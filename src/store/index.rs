@@ -1,0 +1,674 @@
+//! The labels of one cluster's series, laid out to be selected from.
+//!
+//! In: births and deaths of series. Out: the series that a set of matchers selects, label names and values.
+//!
+//! Series of one metric with the same label names are a *table*: one row a series, one column a label, each cell the
+//! number of a text. A label that all rows share (the name, the cluster, mostly the job) takes one cell. So a matcher
+//! is decided for a whole table where it can be, and else by looking up one byte a row: whether a text matches is
+//! found out once per query and text. Postings would select a lone label of a million series faster and cost four
+//! bytes a label and series; a table costs about half of that and hands the labels out as well.
+//!
+//! Readers hold the whole index as it was at one moment. The writer copies the tables that a round changes, and of
+//! the texts only the blocks that it changes.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::ops::Range;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::model::labels::METRIC_NAME;
+use crate::model::matcher::{MatchOp, Matcher};
+use crate::parse::Label;
+
+/// Texts in a block: what one new text makes the writer copy.
+const BLOCK: usize = 256;
+
+/// Texts by number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    blocks: Vec<Arc<Vec<Arc<str>>>>,
+}
+
+impl Texts {
+    #[inline]
+    pub(super) fn get(&self, id: u32) -> &Arc<str> {
+        &self.blocks[id as usize / BLOCK][id as usize % BLOCK]
+    }
+
+    fn set(&mut self, id: u32, text: Arc<str>) {
+        let (block, at) = (id as usize / BLOCK, id as usize % BLOCK);
+        if block == self.blocks.len() {
+            self.blocks.push(Arc::new(Vec::with_capacity(BLOCK)));
+        }
+        let texts = Arc::make_mut(&mut self.blocks[block]);
+        if at == texts.len() {
+            texts.push(text);
+        } else {
+            texts[at] = text;
+        }
+    }
+
+    fn len(&self) -> usize {
+        let last = self.blocks.last().map_or(0, |block| block.len());
+        self.blocks.len().saturating_sub(1) * BLOCK + last
+    }
+}
+
+/// When a series had a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tenancy {
+    pub(super) slot: u32,
+    /// Number of the first round with the series.
+    pub(super) born: u32,
+    /// Number of the first round without it; [`ALIVE`] while there is none.
+    pub(super) died: u32,
+}
+
+pub(super) const ALIVE: u32 = u32::MAX;
+
+/// A label of all rows.
+#[derive(Clone, Debug)]
+enum Cells {
+    One(u32),
+    Each(Vec<u32>),
+}
+
+impl Cells {
+    #[inline]
+    fn get(&self, row: usize) -> u32 {
+        match self {
+            Self::One(id) => *id,
+            Self::Each(ids) => ids[row],
+        }
+    }
+
+    fn push(&mut self, rows: usize, id: u32) {
+        match self {
+            Self::One(known) if rows == 0 || *known == id => *known = id,
+            Self::One(known) => {
+                let mut ids = Vec::with_capacity(rows + 1);
+                ids.resize(rows, *known);
+                ids.push(id);
+                *self = Self::Each(ids);
+            }
+            Self::Each(ids) => ids.push(id),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Each(ids) => 4 * ids.capacity(),
+        }
+    }
+}
+
+/// Series of one metric name that have the same label names.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    /// Label names, `__name__` among them, in the order of their texts.
+    names: Arc<[u32]>,
+    /// As many as names.
+    columns: Vec<Cells>,
+    /// The text of the metric's name.
+    metric: u32,
+    pub(super) rows: Vec<Tenancy>,
+    /// Rows that had other slots before, and those: by row, then oldest first.
+    earlier: Vec<(u32, Tenancy)>,
+}
+
+impl Table {
+    /// The row with its tenancies before the last one, oldest first.
+    pub(super) fn earlier(&self, row: u32) -> &[(u32, Tenancy)] {
+        let begin = self.earlier.partition_point(|(other, _)| *other < row);
+        let len = self.earlier[begin..].partition_point(|(other, _)| *other == row);
+        &self.earlier[begin..begin + len]
+    }
+
+    fn bytes(&self) -> usize {
+        let columns: usize = self.columns.iter().map(Cells::bytes).sum();
+        size_of::<Self>()
+            + columns
+            + size_of::<(u32, Tenancy)>() * self.earlier.capacity()
+            + size_of::<Cells>() * self.columns.capacity()
+            + size_of::<Tenancy>() * self.rows.capacity()
+            + 4 * self.names.len()
+    }
+}
+
+/// All series of an era, as they were at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    pub(super) texts: Texts,
+    tables: Vec<Option<Arc<Table>>>,
+    /// Tables by the name of their metric.
+    by_name: Arc<Vec<u32>>,
+    /// Rows in all tables.
+    pub(super) rows: usize,
+    /// Bytes held.
+    pub(super) bytes: usize,
+}
+
+/// A row of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) table: u32,
+    pub(super) row: u32,
+}
+
+/// Whether a matcher takes the texts of an index: each is looked at once.
+struct Verdicts<'a> {
+    matcher: &'a Matcher,
+    texts: &'a Texts,
+    known: Vec<u8>,
+    of_none: bool,
+}
+
+const UNKNOWN: u8 = 0;
+const TAKEN: u8 = 1;
+const REFUSED: u8 = 2;
+
+impl<'a> Verdicts<'a> {
+    fn new(matcher: &'a Matcher, texts: &'a Texts) -> Self {
+        Self {
+            matcher,
+            texts,
+            known: vec![UNKNOWN; texts.len()],
+            of_none: matcher.matches(""),
+        }
+    }
+
+    #[inline]
+    fn takes(&mut self, id: u32) -> bool {
+        match self.known[id as usize] {
+            UNKNOWN => {
+                let taken = self.matcher.matches(self.texts.get(id));
+                self.known[id as usize] = if taken { TAKEN } else { REFUSED };
+                taken
+            }
+            verdict => verdict == TAKEN,
+        }
+    }
+}
+
+impl Index {
+    pub(super) fn table(&self, table: u32) -> &Arc<Table> {
+        self.tables[table as usize]
+            .as_ref()
+            .expect("a place is in a table that is there")
+    }
+
+    /// Name and value of each label, in the order of their names.
+    pub(super) fn labels(
+        &self,
+        place: Place,
+    ) -> impl ExactSizeIterator<Item = (&Arc<str>, &Arc<str>)> {
+        let table = self.table(place.table);
+        let columns = table.names.iter().zip(&table.columns);
+        columns.map(move |(name, cells)| {
+            let value = cells.get(place.row as usize);
+            (self.texts.get(*name), self.texts.get(value))
+        })
+    }
+
+    /// Calls `found` for each row that all matchers take and that was there in round `oldest` or later. In the order of
+    /// metric names.
+    pub(super) fn select(&self, matchers: &[Matcher], oldest: u32, mut found: impl FnMut(Place)) {
+        let mut verdicts: Vec<_> = matchers
+            .iter()
+            .map(|matcher| Verdicts::new(matcher, &self.texts))
+            .collect();
+        for range in self.ranges(matchers) {
+            for &id in &self.by_name[range] {
+                self.select_rows(id, &mut verdicts, oldest, &mut found);
+            }
+        }
+    }
+
+    fn select_rows(
+        &self,
+        id: u32,
+        verdicts: &mut [Verdicts<'_>],
+        oldest: u32,
+        found: &mut impl FnMut(Place),
+    ) {
+        let table = self.table(id);
+        let mut open: Vec<(usize, &[u32])> = Vec::new();
+        for (number, verdict) in verdicts.iter_mut().enumerate() {
+            let name = verdict.matcher.name();
+            let column = table
+                .names
+                .iter()
+                .position(|known| **self.texts.get(*known) == *name);
+            let taken = match column.map(|at| &table.columns[at]) {
+                None => verdict.of_none,
+                Some(Cells::One(value)) => verdict.takes(*value),
+                Some(Cells::Each(values)) => {
+                    open.push((number, values));
+                    true
+                }
+            };
+            if !taken {
+                return;
+            }
+        }
+        for (row, tenancy) in (0..).zip(&table.rows) {
+            let takes =
+                |(number, values): &(usize, &[u32])| verdicts[*number].takes(values[row as usize]);
+            if tenancy.died >= oldest && open.iter().all(takes) {
+                found(Place { table: id, row });
+            }
+        }
+    }
+
+    /// The tables, as positions in the order of names, that can have a series of a name that the matchers take.
+    fn ranges(&self, matchers: &[Matcher]) -> Vec<Range<usize>> {
+        let of_name = |matcher: &&Matcher| matcher.name() == METRIC_NAME;
+        let mut names: Option<Vec<&str>> = None;
+        for matcher in matchers.iter().filter(of_name) {
+            match (matcher.op(), matcher.regex().map(|regex| regex.literals())) {
+                (MatchOp::Equal, _) => names = Some(vec![matcher.value()]),
+                (MatchOp::Regex, Some(Some(words))) if names.is_none() => {
+                    names = Some(words.collect());
+                }
+                _ => {}
+            }
+        }
+        let Some(mut names) = names else {
+            let all = 0..self.by_name.len();
+            return std::iter::once(all).collect();
+        };
+        names.sort_unstable();
+        names.into_iter().map(|name| self.named(name)).collect()
+    }
+
+    fn named(&self, name: &str) -> Range<usize> {
+        let is_below = |id: &u32| &**self.metric(*id) < name;
+        let first = self.by_name.partition_point(is_below);
+        let len = self.by_name[first..].partition_point(|id| &**self.metric(*id) == name);
+        first..first + len
+    }
+
+    fn metric(&self, table: u32) -> &Arc<str> {
+        self.texts.get(self.table(table).metric)
+    }
+
+    /// The names of the labels of all rows or of some.
+    pub(super) fn names(&self, rows: Rows<'_>, oldest: u32, found: &mut Vec<Arc<str>>) {
+        let mut seen = vec![false; self.texts.len()];
+        self.each_table(rows, oldest, |table, _| {
+            table
+                .names
+                .iter()
+                .for_each(|name| seen[*name as usize] = true);
+        });
+        self.collect(&seen, found);
+    }
+
+    /// The values that a label has in all rows or in some.
+    pub(super) fn values(
+        &self,
+        name: &str,
+        rows: Rows<'_>,
+        oldest: u32,
+        found: &mut Vec<Arc<str>>,
+    ) {
+        let mut seen = vec![false; self.texts.len()];
+        self.each_table(rows, oldest, |table, rows| {
+            let at = table
+                .names
+                .iter()
+                .position(|known| **self.texts.get(*known) == *name);
+            match at.map(|at| &table.columns[at]) {
+                None => {}
+                Some(Cells::One(value)) => seen[*value as usize] = true,
+                Some(Cells::Each(values)) => {
+                    rows.for_each(|row| seen[values[row as usize] as usize] = true);
+                }
+            }
+        });
+        self.collect(&seen, found);
+    }
+
+    fn collect(&self, seen: &[bool], found: &mut Vec<Arc<str>>) {
+        let seen = (0..).zip(seen).filter(|(_, seen)| **seen);
+        found.extend(seen.map(|(id, _)| self.texts.get(id).clone()));
+    }
+
+    /// Every table with its wanted rows, tables without any left out.
+    fn each_table(
+        &self,
+        rows: Rows<'_>,
+        oldest: u32,
+        mut visit: impl FnMut(&Table, &mut dyn Iterator<Item = u32>),
+    ) {
+        match rows {
+            Rows::All => {
+                for table in self.tables.iter().flatten() {
+                    let held = |(_, tenancy): &(u32, &Tenancy)| tenancy.died >= oldest;
+                    let mut held = (0..)
+                        .zip(&table.rows)
+                        .filter(held)
+                        .map(|(row, _)| row)
+                        .peekable();
+                    if held.peek().is_some() {
+                        visit(table, &mut held);
+                    }
+                }
+            }
+            Rows::Some(places) => {
+                for places in places.chunk_by(|a, b| a.table == b.table) {
+                    visit(
+                        self.table(places[0].table),
+                        &mut places.iter().map(|place| place.row),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Which rows are asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rows<'a> {
+    All,
+    Some(&'a [Place]),
+}
+
+/// Writes the index of an era.
+#[derive(Debug, Default)]
+pub(super) struct IndexWriter {
+    pub(super) index: Index,
+    hasher: DefaultHashBuilder,
+    /// Texts by content, how often each is used, and numbers to use again.
+    numbers: HashTable<u32>,
+    uses: Vec<u32>,
+    free: Vec<u32>,
+    text_bytes: usize,
+    /// Tables by metric name and label names.
+    tables: HashMap<(u32, Arc<[u32]>), u32>,
+    free_tables: Vec<u32>,
+    /// By slot: its row.
+    places: Vec<Option<Place>>,
+    /// Rows without a slot, by the hash of their cells: a series that comes again has its row again.
+    resting: HashMap<u64, Place>,
+    /// Where rows died, in the order of the rounds.
+    dead: VecDeque<(u32, u32)>,
+    /// The cells of the row under way.
+    cells: Vec<u32>,
+    /// Whether readers do not see the latest yet.
+    changed: bool,
+}
+
+impl IndexWriter {
+    /// A series appears, in round `number`; labels without value are left out.
+    pub(super) fn enter(&mut self, slot: u32, number: u32, name: &str, labels: &[Label<'_>]) {
+        self.leave(slot, number);
+        self.changed = true;
+        let mut pairs: Vec<(&str, &str)> = labels
+            .iter()
+            .filter(|label| !label.value.is_empty())
+            .map(|label| (&*label.name, &*label.value))
+            .chain([(METRIC_NAME, name)])
+            .collect();
+        pairs.sort_unstable();
+        let names: Vec<u32> = pairs.iter().map(|(name, _)| self.acquire(name)).collect();
+        let mut cells = std::mem::take(&mut self.cells);
+        cells.clear();
+        cells.extend(pairs.iter().map(|(_, value)| self.acquire(value)));
+        let metric = pairs.iter().position(|(name, _)| *name == METRIC_NAME);
+        let metric = metric.map_or(0, |at| cells[at]);
+        let table = self.table_of(metric, &names);
+        let tenancy = Tenancy {
+            slot,
+            born: number,
+            died: ALIVE,
+        };
+        let row = self.add_row(table, &cells, tenancy);
+        self.cells = cells;
+        let at = slot as usize;
+        if at >= self.places.len() {
+            self.places.resize(at + 1, None);
+        }
+        self.places[at] = Some(Place { table, row });
+    }
+
+    /// The series of a slot is no longer there, from round `number` on.
+    pub(super) fn leave(&mut self, slot: u32, number: u32) {
+        let Some(place) = self.places.get_mut(slot as usize).and_then(Option::take) else {
+            return;
+        };
+        self.changed = true;
+        self.table_mut(place.table).rows[place.row as usize].died = number;
+        self.dead.push_back((number, place.table));
+        let hash = self.hash_of_row(place);
+        self.resting.insert(hash, place);
+    }
+
+    /// Forgets rows that were not there in round `oldest` or later.
+    pub(super) fn expire(&mut self, oldest: u32) {
+        let mut touched = Vec::new();
+        while let Some(&(_, table)) = self.dead.front().filter(|(died, _)| *died < oldest) {
+            self.dead.pop_front();
+            touched.push(table);
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        self.changed |= !touched.is_empty();
+        for table in touched {
+            self.expire_rows(table, oldest);
+        }
+    }
+
+    /// Makes what readers see the latest.
+    pub(super) fn publish(&mut self, seen: &mut Arc<Index>) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        let tables: usize = self
+            .index
+            .tables
+            .iter()
+            .flatten()
+            .map(|table| table.bytes())
+            .sum();
+        let number_bytes = 5 * self.numbers.capacity() + 4 * self.uses.capacity();
+        // An `Arc<str>` is two words where it is used, two counts and the text.
+        let texts = self.text_bytes + 32 * self.uses.len();
+        let places = size_of::<Option<Place>>() * self.places.capacity();
+        self.index.bytes = tables + number_bytes + texts + places + 32 * self.resting.capacity();
+        *seen = Arc::new(self.index.clone());
+    }
+
+    fn acquire(&mut self, text: &str) -> u32 {
+        let hash = self.hasher.hash_one(text);
+        let texts = &self.index.texts;
+        if let Some(&id) = self.numbers.find(hash, |&id| **texts.get(id) == *text) {
+            self.uses[id as usize] += 1;
+            return id;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.uses.push(0);
+            u32::try_from(self.uses.len() - 1).expect("fewer texts than bytes in a body")
+        });
+        self.uses[id as usize] = 1;
+        self.text_bytes += text.len();
+        self.index.texts.set(id, text.into());
+        let Self {
+            numbers,
+            hasher,
+            index,
+            ..
+        } = self;
+        numbers.insert_unique(hash, id, |&id| hasher.hash_one(&**index.texts.get(id)));
+        id
+    }
+
+    fn release(&mut self, id: u32) {
+        let uses = &mut self.uses[id as usize];
+        *uses -= 1;
+        if *uses > 0 {
+            return;
+        }
+        let text = self.index.texts.get(id).clone();
+        self.text_bytes -= text.len();
+        let hash = self.hasher.hash_one(&*text);
+        if let Ok(found) = self.numbers.find_entry(hash, |&other| other == id) {
+            found.remove();
+        }
+        self.index.texts.set(id, Arc::default());
+        self.free.push(id);
+    }
+
+    fn table_mut(&mut self, table: u32) -> &mut Table {
+        let table = self.index.tables[table as usize].as_mut();
+        Arc::make_mut(table.expect("a place is in a table that is there"))
+    }
+
+    /// The table for these names, each of which was acquired.
+    fn table_of(&mut self, metric: u32, names: &[u32]) -> u32 {
+        let names: Arc<[u32]> = names.into();
+        if let Some(&table) = self.tables.get(&(metric, names.clone())) {
+            return table;
+        }
+        let id = self.free_tables.pop().unwrap_or_else(|| {
+            self.index.tables.push(None);
+            u32::try_from(self.index.tables.len() - 1).expect("not more tables than series")
+        });
+        self.index.tables[id as usize] = Some(Arc::new(Table {
+            columns: vec![Cells::One(0); names.len()],
+            names: names.clone(),
+            metric,
+            rows: Vec::new(),
+            earlier: Vec::new(),
+        }));
+        self.tables.insert((metric, names), id);
+        let name = self.index.texts.get(metric);
+        let at = self
+            .index
+            .by_name
+            .partition_point(|other| self.index.metric(*other) <= name);
+        Arc::make_mut(&mut self.index.by_name).insert(at, id);
+        id
+    }
+
+    fn add_row(&mut self, table: u32, cells: &[u32], tenancy: Tenancy) -> u32 {
+        let hash = self.hasher.hash_one((table, cells));
+        if let Some(&place) = self.resting.get(&hash)
+            && self.has_cells(place, table, cells)
+        {
+            self.resting.remove(&hash);
+            self.release_row(place);
+            let table = self.table_mut(table);
+            let last = std::mem::replace(&mut table.rows[place.row as usize], tenancy);
+            let at = table.earlier.partition_point(|(row, _)| *row <= place.row);
+            table.earlier.insert(at, (place.row, last));
+            return place.row;
+        }
+        self.index.rows += 1;
+        let table = self.table_mut(table);
+        let rows = table.rows.len();
+        for (column, &cell) in table.columns.iter_mut().zip(cells) {
+            column.push(rows, cell);
+        }
+        table.rows.push(tenancy);
+        u32::try_from(rows).expect("not more rows than lines")
+    }
+
+    fn has_cells(&self, place: Place, table: u32, cells: &[u32]) -> bool {
+        let columns = &self.index.table(place.table).columns;
+        let row = place.row as usize;
+        place.table == table
+            && columns
+                .iter()
+                .zip(cells)
+                .all(|(column, &cell)| column.get(row) == cell)
+    }
+
+    fn hash_of_row(&self, place: Place) -> u64 {
+        let columns = self.index.table(place.table).columns.iter();
+        let cells: Vec<u32> = columns
+            .map(|column| column.get(place.row as usize))
+            .collect();
+        self.hasher.hash_one((place.table, &cells[..]))
+    }
+
+    /// Gives back the texts of one row.
+    fn release_row(&mut self, place: Place) {
+        let table = self.index.table(place.table).clone();
+        for (&name, column) in table.names.iter().zip(&table.columns) {
+            self.release(column.get(place.row as usize));
+            self.release(name);
+        }
+    }
+
+    fn expire_rows(&mut self, id: u32, oldest: u32) {
+        let Some(table) = self.index.tables[id as usize].clone() else {
+            return;
+        };
+        let mut kept: Vec<u32> = Vec::with_capacity(table.rows.len());
+        for (row, tenancy) in (0..).zip(&table.rows) {
+            if tenancy.died >= oldest {
+                kept.push(row);
+                continue;
+            }
+            let place = Place { table: id, row };
+            let hash = self.hash_of_row(place);
+            self.resting.remove(&hash);
+            self.release_row(place);
+        }
+        self.index.rows -= table.rows.len() - kept.len();
+        if kept.is_empty() {
+            self.drop_table(id, &table);
+        } else {
+            self.keep_rows(id, &table, &kept, oldest);
+        }
+    }
+
+    fn drop_table(&mut self, id: u32, table: &Table) {
+        self.tables.remove(&(table.metric, table.names.clone()));
+        Arc::make_mut(&mut self.index.by_name).retain(|other| *other != id);
+        self.index.tables[id as usize] = None;
+        self.free_tables.push(id);
+    }
+
+    /// Moves the rows that stay together.
+    fn keep_rows(&mut self, id: u32, table: &Table, kept: &[u32], oldest: u32) {
+        for (row, &old) in (0..).zip(kept) {
+            let tenancy = table.rows[old as usize];
+            if tenancy.died == ALIVE {
+                self.places[tenancy.slot as usize] = Some(Place { table: id, row });
+            } else {
+                let hash = self.hash_of_row(Place {
+                    table: id,
+                    row: old,
+                });
+                self.resting.insert(hash, Place { table: id, row });
+            }
+        }
+        let pick = |cells: &Cells| match cells {
+            Cells::One(id) => Cells::One(*id),
+            Cells::Each(ids) => Cells::Each(kept.iter().map(|&row| ids[row as usize]).collect()),
+        };
+        let held = |(row, old): (u32, &u32)| {
+            let still = table.earlier(*old).iter().filter(|(_, t)| t.died >= oldest);
+            still
+                .map(move |(_, tenancy)| (row, *tenancy))
+                .collect::<Vec<_>>()
+        };
+        let earlier = if table.earlier.is_empty() {
+            Vec::new()
+        } else {
+            (0..).zip(kept).flat_map(held).collect()
+        };
+        self.index.tables[id as usize] = Some(Arc::new(Table {
+            names: table.names.clone(),
+            columns: table.columns.iter().map(pick).collect(),
+            metric: table.metric,
+            rows: kept.iter().map(|&row| table.rows[row as usize]).collect(),
+            earlier,
+        }));
+    }
+}
