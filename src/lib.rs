@@ -18,6 +18,7 @@ pub mod demo;
 pub mod config;
 pub mod grafana;
 pub mod serve;
+pub mod query;
 pub mod promql;
 pub mod scrape;
 pub mod cluster;

@@ -96,17 +96,25 @@ impl Labels {
 /// `{a="b", c="d"}`, values quoted as Go does: for logs and tests, not for an exposition.
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("{")?;
-        for (at, (name, value)) in self.iter().enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
-            if is_legacy_label_name(name) {
-                write!(f, "{comma}{name}={}", quoted(value))?;
-            } else {
-                write!(f, "{comma}{}={}", quoted(name), quoted(value))?;
-            }
-        }
-        f.write_str("}")
+        write_pairs(f, self.iter())
     }
+}
+
+/// Writes labels as [`Labels`] displays them.
+pub fn write_pairs<'a>(
+    f: &mut fmt::Formatter<'_>,
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> fmt::Result {
+    f.write_str("{")?;
+    for (at, (name, value)) in pairs.enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        if is_legacy_label_name(name) {
+            write!(f, "{comma}{name}={}", quoted(value))?;
+        } else {
+            write!(f, "{comma}{}={}", quoted(name), quoted(value))?;
+        }
+    }
+    f.write_str("}")
 }
 
 /// `[a-zA-Z_:][a-zA-Z0-9_:]*`: a metric name that needs no quotes.

@@ -26,6 +26,8 @@ mod image;
 mod import;
 // Clusters asked once, by `check-config --online`.
 mod online;
+// Queries: upstream's own scripts.
+mod promqltest;
 // Selectors: Prometheus' own /federate against ours, and our own vectors.
 mod scenarios;
 // PromQL: messages, places and format of a real server.
