@@ -500,15 +500,12 @@ impl Scraper {
                     return Err(self.give_up(round, error.into()));
                 }
             };
-            let under_way = match round.take() {
-                Some(mut round) => {
-                    round.next_body(answer.head.format);
-                    round
-                }
-                None => {
-                    let cache = cache.take().unwrap_or_else(|| self.new_cache());
-                    self.start_round(cache, &rules, &answer)
-                }
+            let under_way = if let Some(mut round) = round.take() {
+                round.next_body(answer.head.format);
+                round
+            } else {
+                let cache = cache.take().unwrap_or_else(|| self.new_cache());
+                self.start_round(cache, &rules, &answer)
             };
             round = Some(
                 self.read(under_way, answer, deadline, &mut phases, &mut wire)

@@ -340,25 +340,13 @@ impl Store {
     /// The answer to `ask` for a view: joined from the cache when nothing was published since. Costs up to some
     /// milliseconds of CPU time for a thousand families, more where lines must be selected or names escaped.
     pub fn pages(&self, view: &View, ask: Ask<'_>) -> [Arc<Page>; 3] {
-        self.joined(&self.kept, view, ask)
+        joined(&self.kept, view, ask)
     }
 
     /// The same for the view of one cluster ([`Store::view_of`]), which is kept apart: neither kind of page pushes the
     /// other out, and verdicts on the series of one cluster are of no use for another.
     pub fn pages_of(&self, slot: &Slot, view: &View, ask: Ask<'_>) -> [Arc<Page>; 3] {
-        self.joined(&slot.kept, view, ask)
-    }
-
-    fn joined(&self, kept: &Kept, view: &View, ask: Ask<'_>) -> [Arc<Page>; 3] {
-        let ask = Ask {
-            escaping: view.escaping_needed(ask.escaping),
-            ..ask
-        };
-        let merged = kept.pages.get_or_join(view, ask, || {
-            let order = kept.pages.order(view);
-            page::join(view, &order, ask, &kept.memos)
-        });
-        merged.pages(view)
+        joined(&slot.kept, view, ask)
     }
 }
 
@@ -373,6 +361,19 @@ impl Seen {
             version,
         }
     }
+}
+
+/// Pages of a view: those that are kept, or new ones.
+fn joined(kept: &Kept, view: &View, ask: Ask<'_>) -> [Arc<Page>; 3] {
+    let ask = Ask {
+        escaping: view.escaping_needed(ask.escaping),
+        ..ask
+    };
+    let merged = kept.pages.get_or_join(view, ask, || {
+        let order = kept.pages.order(view);
+        page::join(view, &order, ask, &kept.memos)
+    });
+    merged.pages(view)
 }
 
 impl View {
