@@ -10,10 +10,10 @@ mod sample;
 use super::error::QueryError;
 use super::eval::{Evaluator, Sink};
 use super::functions::over_time::quantile_of;
-use super::labels::{LabelEdit, LabelKey};
+use super::labels::LabelEdit;
 use super::plan::{Aggregate, Node};
 use super::value::{ABSENT, Block, Grid, Held, Key, is_absent, is_present};
-use crate::promql::ast::Aggregator;
+use crate::promql::ast::{Aggregator, Span};
 use fold::{Average, Count, Extreme, Fold, One, Total, Variance};
 use group::Groups;
 
@@ -47,7 +47,7 @@ fn parameter(
     eval: &Evaluator<'_>,
     aggregate: &Aggregate,
     grid: Grid,
-) -> Result<(Vec<f64>, crate::promql::ast::Span), QueryError> {
+) -> Result<(Vec<f64>, Span), QueryError> {
     let param = aggregate
         .param
         .as_ref()
@@ -135,22 +135,12 @@ fn quantile(
 ) -> Result<(), QueryError> {
     let (quantiles, span) = parameter(eval, aggregate, grid)?;
     let mut rows = grouped(eval, aggregate, &aggregate.inner, grid)?;
-    if quantiles.iter().any(|q| q.is_nan()) {
-        eval.notes.invalid_quantile(span, f64::NAN);
-    }
-    let (least, most) = bounds(&quantiles);
-    for outside in [most]
-        .into_iter()
-        .filter(|q| *q > 1.0)
-        .chain([least].into_iter().filter(|q| *q < 0.0))
-    {
-        eval.notes.invalid_quantile(span, outside);
-    }
+    note_invalid(eval, span, &quantiles);
     let mut out = vec![ABSENT; grid.steps];
     let mut values = Vec::new();
     for (key, members) in &mut rows.groups {
-        eval.worked(members.len() * grid.steps)?;
         for (step, cell) in out.iter_mut().enumerate() {
+            eval.worked(members.len())?;
             values.clear();
             let column = members.iter().map(|row| rows.block.cell(*row, step));
             values.extend(column.filter(|value| is_present(*value)));
@@ -163,6 +153,20 @@ fn quantile(
         sink(key, &mut out)?;
     }
     Ok(())
+}
+
+/// Says which of the numbers are no quantiles: NaN, the largest and the least.
+fn note_invalid(eval: &Evaluator<'_>, span: Span, quantiles: &[f64]) {
+    if quantiles.iter().any(|q| q.is_nan()) {
+        eval.notes.invalid_quantile(span, f64::NAN);
+    }
+    let (least, most) = bounds(quantiles);
+    if most > 1.0 {
+        eval.notes.invalid_quantile(span, most);
+    }
+    if least < 0.0 {
+        eval.notes.invalid_quantile(span, least);
+    }
 }
 
 /// The least and the largest number; NaN does not count.
@@ -226,10 +230,4 @@ fn plain(value: f64) -> String {
     } else {
         super::annotate::general(value)
     }
-}
-
-/// The bytes of a row's labels as upstream hashes them: each name and value behind its length.
-fn write_labels(key: &Key, scratch: &mut LabelKey) {
-    scratch.clear();
-    key.write(scratch);
 }

@@ -8,7 +8,7 @@ use crate::query::annotate::general;
 use crate::query::error::QueryError;
 use crate::query::eval::{Evaluator, Sink, emit};
 use crate::query::plan::Aggregate;
-use crate::query::value::{ABSENT, Block, Grid, is_present};
+use crate::query::value::{Block, Grid, is_present};
 
 /// The first number that is too large for how many rows are wanted, and the last that is too small.
 const INTEGERS: f64 = 9_223_372_036_854_775_807.0;
@@ -29,8 +29,8 @@ pub(super) fn rows(
     let mut kept: Vec<Kept> = Vec::new();
     let mut column = Vec::new();
     for (_, members) in &rows.groups {
-        eval.worked(members.len() * grid.steps)?;
         for (step, wanted) in wanted.iter().enumerate() {
+            eval.worked(members.len())?;
             column.clear();
             let cells = members
                 .iter()
@@ -116,11 +116,6 @@ pub(super) fn emit_some(block: Block, sink: Sink<'_>) -> Result<(), QueryError> 
         }
         Ok(())
     })
-}
-
-/// Marks a cell as not there.
-pub(super) fn clear(cell: &mut f64) {
-    *cell = ABSENT;
 }
 
 #[cfg(test)]

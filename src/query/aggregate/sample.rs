@@ -3,13 +3,13 @@
 //!
 //! The hash is upstream's (XXH64 of the labels with their lengths), so that the same series are chosen.
 
-use super::rank::{clear, emit_some};
-use super::{bounds, parameter, write_labels};
+use super::rank::emit_some;
+use super::{bounds, parameter};
 use crate::query::error::QueryError;
 use crate::query::eval::{Evaluator, Sink};
 use crate::query::labels::LabelKey;
 use crate::query::plan::Aggregate;
-use crate::query::value::{Block, Grid};
+use crate::query::value::{ABSENT, Block, Grid};
 
 pub(super) fn rows(
     eval: &Evaluator<'_>,
@@ -39,7 +39,8 @@ pub(super) fn rows(
     let (mut scratch, mut bytes) = (LabelKey::default(), Vec::new());
     for key in &block.keys {
         eval.worked(grid.steps)?;
-        write_labels(key, &mut scratch);
+        scratch.clear();
+        key.write(&mut scratch);
         let place = place_of(&scratch, &mut bytes);
         chosen.extend(ratios.iter().map(|ratio| is_chosen(*ratio, place)));
     }
@@ -54,7 +55,7 @@ pub(super) fn keep(block: &mut Block, chosen: &[bool]) {
         let chosen = &chosen[row * steps..(row + 1) * steps];
         for (cell, chosen) in block.row_mut(row).iter_mut().zip(chosen) {
             if !chosen {
-                clear(cell);
+                *cell = ABSENT;
             }
         }
     }
