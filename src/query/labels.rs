@@ -172,7 +172,13 @@ fn digit(value: usize, more: u32) -> char {
         .expect("digits are below the surrogates")
 }
 
+#[inline]
 fn read_length(rest: &mut &str) -> usize {
+    // Almost every length is one byte.
+    if let Some(byte) = rest.bytes().next().filter(u8::is_ascii) {
+        *rest = &rest[1..];
+        return usize::from(byte);
+    }
     let (mut length, mut factor) = (0, 1);
     let mut chars = rest.chars();
     for c in chars.by_ref() {
