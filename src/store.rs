@@ -5,6 +5,7 @@
 
 mod chunk;
 pub mod column;
+mod edge;
 mod index;
 mod order;
 pub mod page;

@@ -4,7 +4,7 @@
 //! batch:   newest round ◀───────────── oldest round          one chunk per slot, in the order of slots
 //! chunk:   0                           no sample
 //!          1                           in every round the value of the anchor
-//!          length, head, width, deltas
+//!          number of a shape, deltas   shape: head, width, length; each batch has a list of them
 //! ```
 //!
 //! A chunk is written **backwards**: each sample as the difference to the one after it, and its newest to the *anchor*,
@@ -18,12 +18,15 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::column::{Column, Groups, NO_STAMP, STALE};
+use super::edge::{Edge, Lasts, NEVER};
 
 /// Rounds in a batch; the first of an era has up to twice as many less one.
 pub(super) const ROUNDS: usize = 8;
 
-/// Most rounds of a batch: their bits fit into a mask and their chunk mostly into 254 bytes.
+/// Most rounds of a batch: their bits fit into a mask.
 pub(super) const ROUNDS_MAX: usize = 16;
 
 /// Every so many slots the place of a chunk is noted.
@@ -32,13 +35,28 @@ const STRIDE: usize = 16;
 /// Bytes that may be read behind the last chunk.
 const PADDING: usize = 16;
 
-/// No last timestamp: the slot is empty.
-pub(super) const NEVER: i64 = i64::MIN;
-
-/// Length bytes with a meaning of their own, and the first that is none.
+/// First bytes of a chunk with a meaning of their own, the first that is the number of a shape, and the one where the
+/// shape stands in the chunk.
 const EMPTY: u8 = 0;
 const SAME: u8 = 1;
-const LONG: u8 = 255;
+const FIRST_SHAPE: u8 = 2;
+const SPELLED: u8 = 255;
+
+/// Shapes that a batch can have.
+const SHAPES_MAX: usize = (SPELLED - FIRST_SHAPE) as usize;
+
+/// The next batch begins with those shapes that at least so many chunks of the one before had.
+const SHAPE_USES: u32 = 16;
+
+/// What chunks have in common, 253 shapes stand for nearly all chunks of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Shape {
+    /// Layout, flags and scale.
+    head: u8,
+    width: u8,
+    /// Bytes that follow.
+    len: u16,
+}
 
 /// Sealed rounds.
 #[derive(Debug)]
@@ -54,6 +72,7 @@ pub(super) struct Batch {
     groups: Groups,
     chunks: Vec<u8>,
     starts: Vec<u32>,
+    shapes: Vec<Shape>,
     /// Slots that have a chunk.
     slots: usize,
     /// Samples held, stale markers not counted.
@@ -74,40 +93,6 @@ pub(super) struct Event {
 /// How the chunks of a slot were written last, as a hint: the scale.
 type Hint = u8;
 
-/// What is known of all slots at the end of the sealed rounds.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Edge {
-    /// By slot: the timestamp of the last sample; [`NEVER`] where no series is.
-    pub(super) last_ms: Arc<Vec<i64>>,
-    hints: Arc<Vec<Hint>>,
-    /// Batches sealed so far.
-    count: u32,
-}
-
-impl Edge {
-    /// The last timestamp of a slot.
-    #[inline]
-    pub(super) fn last(&self, slot: usize) -> i64 {
-        self.last_ms.get(slot).copied().unwrap_or(NEVER)
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        8 * self.last_ms.capacity() + self.hints.capacity()
-    }
-
-    /// Passes over a column that leaves without being sealed.
-    pub(super) fn pass(&mut self, column: &Column) {
-        let slots = self.last_ms.len().max(column.values.len());
-        let last_ms = (0..slots).map(|slot| {
-            if column.value(slot) == STALE {
-                return NEVER;
-            }
-            self.last(slot).max(column.stamp(slot))
-        });
-        self.last_ms = Arc::new(last_ms.collect());
-    }
-}
-
 /// Columns being sealed, slice by slice.
 #[derive(Debug)]
 pub(super) struct Sealing {
@@ -115,11 +100,12 @@ pub(super) struct Sealing {
     columns: Vec<Arc<Column>>,
     edge: Edge,
     hints: Vec<Hint>,
-    last_ms: Vec<i64>,
+    lasts: Lasts,
     batch: Batch,
     /// Whether all columns have the same groups.
     one_grouping: bool,
     writer: ChunkWriter,
+    shapes: ShapeNumbers,
 }
 
 impl Sealing {
@@ -138,6 +124,8 @@ impl Sealing {
         }
         let at_ms = sealed.iter().map(|column| column.at_ms);
         let stamps_and_rounds = stamps.iter().copied().chain(at_ms).max().unwrap_or(NEVER);
+        let ends = edge.lasts.ends_after(&stamps, sealed.len());
+        let lasts = Lasts::new(groups.clone(), ends, slots);
         let one_grouping = columns.iter().all(|c| c.groups.is(&groups));
         let batch = Batch {
             numbers: sealed.iter().map(|column| column.number).collect(),
@@ -147,6 +135,7 @@ impl Sealing {
             groups,
             chunks: Vec::with_capacity(slots * 4),
             starts: Vec::with_capacity(slots.div_ceil(STRIDE)),
+            shapes: Vec::new(),
             slots,
             samples: 0,
             latest_ms: stamps_and_rounds,
@@ -155,14 +144,16 @@ impl Sealing {
         let mut hints = Vec::clone(&edge.hints);
         hints.resize(slots, 0);
         edge.count += 1;
+        let shapes = ShapeNumbers::beginning_with(&edge.shapes);
         Self {
-            last_ms: Vec::with_capacity(slots),
+            lasts,
             columns,
             edge,
             hints,
             batch,
             one_grouping,
             writer: ChunkWriter::default(),
+            shapes,
         }
     }
 
@@ -178,7 +169,7 @@ impl Sealing {
 
     /// Seals the next `slots` slots; true when all are.
     pub(super) fn step(&mut self, slots: usize) -> bool {
-        let first = self.last_ms.len();
+        let first = self.lasts.slots();
         let end = self.batch.slots.min(first.saturating_add(slots));
         if self.edge.count.is_multiple_of(16) {
             // A scale that was needed once is not kept for ever.
@@ -200,7 +191,10 @@ impl Sealing {
     pub(super) fn finish(mut self) -> (Batch, Edge) {
         self.batch.chunks.extend_from_slice(&[0; PADDING]);
         self.batch.chunks.shrink_to_fit();
-        self.edge.last_ms = Arc::new(self.last_ms);
+        self.edge.lasts = Arc::new(self.lasts);
+        self.edge.shapes = Arc::new(self.shapes.often_used());
+        self.batch.shapes = self.shapes.shapes;
+        self.batch.shapes.shrink_to_fit();
         self.edge.hints = Arc::new(self.hints);
         (self.batch, self.edge)
     }
@@ -215,7 +209,7 @@ impl Sealing {
         let last = self.edge.last(slot);
         if values.iter().all(|value| *value == STALE) && last == NEVER {
             self.batch.chunks.push(EMPTY);
-            self.last_ms.push(NEVER);
+            self.lasts.push(NEVER);
             return;
         }
         if let Some(group) = self.common_group(slot, values) {
@@ -261,7 +255,7 @@ impl Sealing {
         if *of_group != mask || mask == 0 {
             return self.seal_odd(slot, last, values);
         }
-        self.last_ms.push(end);
+        self.lasts.push(end);
         self.batch.samples += u64::from(mask.count_ones());
         let anchor = self.anchor(slot, end);
         if let Some(anchor) = anchor
@@ -275,7 +269,8 @@ impl Sealing {
         self.writer.clear();
         self.writer
             .values(&taken[..count], anchor, false, &mut self.hints[slot]);
-        self.writer.append_to(&mut self.batch.chunks);
+        self.writer
+            .append_to(&mut self.shapes, &mut self.batch.chunks);
     }
 
     /// A series that comes or goes in these rounds, or does not keep to its group.
@@ -305,7 +300,7 @@ impl Sealing {
                 last = stamp;
             }
         }
-        self.last_ms.push(last);
+        self.lasts.push(last);
         self.batch.latest_ms = latest_ms;
         self.batch.samples += u64::from(samples.count_ones());
         if samples | markers == 0 {
@@ -322,7 +317,8 @@ impl Sealing {
         let anchor = self.anchor(slot, last);
         self.writer
             .values(&taken[..count], anchor, true, &mut self.hints[slot]);
-        self.writer.append_to(&mut self.batch.chunks);
+        self.writer
+            .append_to(&mut self.shapes, &mut self.batch.chunks);
     }
 }
 
@@ -410,6 +406,8 @@ const OWN_STAMPS: u8 = 0x80;
 /// One chunk under way.
 #[derive(Debug, Default)]
 struct ChunkWriter {
+    head: u8,
+    width: u8,
     bytes: Vec<u8>,
     /// What stands between head and values.
     before: Vec<u8>,
@@ -458,7 +456,7 @@ impl ChunkWriter {
         head |= if anchor.is_some() { ANCHORED } else { 0 };
         head |= if odd { ODD } else { 0 };
         let own = if self.own_stamps { OWN_STAMPS } else { 0 };
-        self.bytes.extend_from_slice(&[head, packing.width | own]);
+        (self.head, self.width) = (head, packing.width | own);
         self.bytes.append(&mut self.before);
         if skip == 1 {
             varint(&mut self.bytes, zigzag(wholes[0]));
@@ -466,17 +464,60 @@ impl ChunkWriter {
         packing.write(deltas, &mut self.bytes);
     }
 
-    fn append_to(&self, chunks: &mut Vec<u8>) {
-        match u8::try_from(self.bytes.len() + 1) {
-            Ok(length) if length < LONG => chunks.push(length),
-            _ => {
-                chunks.push(LONG);
-                let length = u16::try_from(self.bytes.len());
-                let length = length.expect("16 samples take less than 400 bytes");
-                chunks.extend_from_slice(&length.to_le_bytes());
-            }
+    fn append_to(&self, shapes: &mut ShapeNumbers, chunks: &mut Vec<u8>) {
+        let shape = Shape {
+            head: self.head,
+            width: self.width,
+            len: u16::try_from(self.bytes.len()).expect("16 samples take less than 400 bytes"),
+        };
+        if let Some(number) = shapes.number(shape) {
+            chunks.push(number);
+        } else {
+            let [low, high] = shape.len.to_le_bytes();
+            chunks.extend_from_slice(&[SPELLED, shape.head, shape.width, low, high]);
         }
         chunks.extend_from_slice(&self.bytes);
+    }
+}
+
+/// The shapes of a batch under way.
+#[derive(Debug, Default)]
+struct ShapeNumbers {
+    shapes: Vec<Shape>,
+    uses: Vec<u32>,
+    numbers: HashMap<Shape, u8>,
+}
+
+impl ShapeNumbers {
+    fn beginning_with(known: &[Shape]) -> Self {
+        Self {
+            shapes: known.to_vec(),
+            uses: vec![0; known.len()],
+            numbers: known.iter().copied().zip(FIRST_SHAPE..).collect(),
+        }
+    }
+
+    /// The number of a shape, unless it is one too many.
+    #[inline]
+    fn number(&mut self, shape: Shape) -> Option<u8> {
+        if let Some(&number) = self.numbers.get(&shape) {
+            self.uses[usize::from(number - FIRST_SHAPE)] += 1;
+            return Some(number);
+        }
+        if self.shapes.len() == SHAPES_MAX {
+            return None;
+        }
+        let number = FIRST_SHAPE + u8::try_from(self.shapes.len()).ok()?;
+        self.shapes.push(shape);
+        self.uses.push(1);
+        self.numbers.insert(shape, number);
+        Some(number)
+    }
+
+    fn often_used(&self) -> Vec<Shape> {
+        let uses = self.shapes.iter().zip(&self.uses);
+        let often = uses.filter(|(_, uses)| **uses >= SHAPE_USES);
+        often.map(|(shape, _)| *shape).collect()
     }
 }
 
@@ -650,6 +691,7 @@ impl Batch {
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.chunks.capacity()
+            + size_of::<Shape>() * self.shapes.capacity()
             + 4 * (self.starts.capacity() + self.masks.capacity() + self.numbers.capacity())
             + 8 * (self.stamps.capacity() + self.at_ms.capacity())
     }
@@ -679,7 +721,7 @@ impl Batch {
                 let bits = anchor.unwrap_or(STALE);
                 self.push(mask, 0, row, |_| bits, out);
             }
-            Chunk::Written(chunk) => self.decode(slot, chunk, anchor, out),
+            Chunk::Written(shape, chunk) => self.decode(slot, shape, chunk, anchor, out),
         }
         let oldest = out[before..].last()?;
         (oldest.number == self.numbers[0] && oldest.bits != STALE).then_some(oldest.bits)
@@ -690,23 +732,30 @@ impl Batch {
         for _ in 0..slot % STRIDE {
             at += match self.chunks[at] {
                 EMPTY | SAME => 1,
-                LONG => 3 + self.long(at),
-                length => usize::from(length),
+                SPELLED => 5 + usize::from(self.spelled(at).len),
+                number => 1 + usize::from(self.shape(number).len),
             };
         }
         match self.chunks[at] {
             EMPTY => Chunk::Empty,
             SAME => Chunk::Same,
-            LONG => Chunk::Written(&self.chunks[at + 3..]),
-            _ => Chunk::Written(&self.chunks[at + 1..]),
+            SPELLED => Chunk::Written(self.spelled(at), &self.chunks[at + 5..]),
+            number => Chunk::Written(self.shape(number), &self.chunks[at + 1..]),
         }
     }
 
-    fn long(&self, at: usize) -> usize {
-        usize::from(u16::from_le_bytes([
-            self.chunks[at + 1],
-            self.chunks[at + 2],
-        ]))
+    #[inline]
+    fn shape(&self, number: u8) -> Shape {
+        self.shapes[usize::from(number - FIRST_SHAPE)]
+    }
+
+    fn spelled(&self, at: usize) -> Shape {
+        let byte = |more: usize| self.chunks[at + more];
+        Shape {
+            head: byte(1),
+            width: byte(2),
+            len: u16::from_le_bytes([byte(3), byte(4)]),
+        }
     }
 
     /// Mask and timestamps of a slot's group.
@@ -750,10 +799,17 @@ impl Batch {
         }
     }
 
-    fn decode(&self, slot: usize, chunk: &[u8], anchor: Option<u64>, out: &mut Vec<Event>) {
-        let (head, width) = (chunk[0], chunk[1]);
+    fn decode(
+        &self,
+        slot: usize,
+        shape: Shape,
+        chunk: &[u8],
+        anchor: Option<u64>,
+        out: &mut Vec<Event>,
+    ) {
+        let Shape { head, width, .. } = shape;
         let scale = head >> 4;
-        let mut at = 2;
+        let mut at = 0;
         let (mut samples, row) = self.group(slot);
         let mut markers = 0;
         if head & ODD != 0 {
@@ -794,8 +850,8 @@ fn read_mask(chunk: &[u8], at: &mut usize) -> u32 {
 enum Chunk<'a> {
     Empty,
     Same,
-    /// From the head on, and further than its end.
-    Written(&'a [u8]),
+    /// What follows the shape, and further than its end.
+    Written(Shape, &'a [u8]),
 }
 
 /// The whole numbers of a chunk, newest first.

@@ -27,8 +27,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
-use super::chunk::{Batch, Edge};
+use super::chunk::Batch;
 use super::column::{Column, Groups, STALE};
+use super::edge::Edge;
 use super::index::{Index, IndexWriter};
 pub use work::Work;
 
@@ -399,7 +400,8 @@ impl Era {
             series: self.index.rows as u64,
             ..Held::default()
         };
-        let (mut chunks, mut columns) = (self.edge.bytes(), 0);
+        let edge = self.edge.bytes() + bytes_once(self.edge.lasts.groups());
+        let (mut chunks, mut columns) = (edge, 0);
         for batch in &self.batches {
             held.samples += batch.samples;
             chunks += batch.bytes() + bytes_once(batch.groups());

@@ -18,8 +18,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::chunk::{Event, NEVER, marker_ms};
+use super::super::chunk::{Event, marker_ms};
 use super::super::column::STALE;
+use super::super::edge::NEVER;
 use super::super::index::{ALIVE, Index, Place, Rows, Tenancy};
 use super::super::page::BUILT_IN;
 use super::{Era, OwnSample, State, Window};

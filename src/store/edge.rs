@@ -1,0 +1,136 @@
+//! What is known of all slots where the sealed rounds end: when each had its last sample, and how its chunks look.
+//!
+//! Nearly every series has its last sample when its group has, so that is kept by group, and for the others apart.
+
+use std::sync::Arc;
+
+use super::chunk::Shape;
+use super::column::{Column, Groups, STALE};
+
+/// No last timestamp: the slot is empty.
+pub(super) const NEVER: i64 = i64::MIN;
+
+/// The end of the sealed rounds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Edge {
+    pub(super) lasts: Arc<Lasts>,
+    /// By slot: the scale that its values had last.
+    pub(super) hints: Arc<Vec<u8>>,
+    /// Shapes that many chunks of the last batch had.
+    pub(super) shapes: Arc<Vec<Shape>>,
+    /// Batches sealed so far.
+    pub(super) count: u32,
+}
+
+/// By slot: the timestamp of the last sample.
+#[derive(Debug, Default)]
+pub(super) struct Lasts {
+    groups: Groups,
+    /// By group.
+    ends: Vec<i64>,
+    /// A bit for each slot whose last sample is not at the end of its group.
+    is_other: Vec<u64>,
+    /// Those that have one, by slot.
+    others: Vec<(u32, i64)>,
+    slots: usize,
+}
+
+impl Edge {
+    /// The last timestamp of a slot; [`NEVER`] where no series is.
+    #[inline]
+    pub(super) fn last(&self, slot: usize) -> i64 {
+        self.lasts.get(slot)
+    }
+
+    /// Bytes held, without the groups, which columns and batches share.
+    pub(super) fn bytes(&self) -> usize {
+        self.lasts.bytes() + self.hints.capacity() + size_of::<Shape>() * self.shapes.capacity()
+    }
+
+    /// Passes over a column that leaves without being sealed.
+    pub(super) fn pass(&mut self, column: &Column) {
+        let slots = self.lasts.slots.max(column.values.len());
+        let ends = self.lasts.ends_after(&column.stamps, 1);
+        let mut lasts = Lasts::new(column.groups.clone(), ends, slots);
+        for slot in 0..slots {
+            lasts.push(if column.value(slot) == STALE {
+                NEVER
+            } else {
+                self.last(slot).max(column.stamp(slot))
+            });
+        }
+        self.lasts = Arc::new(lasts);
+    }
+}
+
+impl Lasts {
+    /// None yet, of `slots` to come; `ends` are the last timestamps of the groups.
+    pub(super) fn new(groups: Groups, ends: Vec<i64>, slots: usize) -> Self {
+        Self {
+            groups,
+            ends,
+            is_other: vec![0; slots.div_ceil(64)],
+            others: Vec::new(),
+            slots: 0,
+        }
+    }
+
+    /// Where groups end that have these timestamps next: `rounds` of each group, one group after the other.
+    pub(super) fn ends_after(&self, stamps: &[i64], rounds: usize) -> Vec<i64> {
+        let groups = stamps.chunks(rounds).enumerate();
+        let end = |(group, stamps): (usize, &[i64])| {
+            let before = self.ends.get(group).copied().unwrap_or(NEVER);
+            stamps.iter().copied().fold(before, i64::max)
+        };
+        groups.map(end).collect()
+    }
+
+    /// How many slots were entered.
+    pub(super) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// The groups, which columns and batches may share.
+    pub(super) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Enters the next slot.
+    #[inline]
+    pub(super) fn push(&mut self, last: i64) {
+        let slot = self.slots;
+        self.slots += 1;
+        if last != self.end_of_group(slot) {
+            self.is_other[slot / 64] |= 1 << (slot % 64);
+            if last != NEVER {
+                let slot = u32::try_from(slot).expect("slots are 32 bits wide");
+                self.others.push((slot, last));
+            }
+        }
+    }
+
+    #[inline]
+    fn get(&self, slot: usize) -> i64 {
+        if slot >= self.slots {
+            return NEVER;
+        }
+        if self.is_other[slot / 64] >> (slot % 64) & 1 == 1 {
+            let found = self
+                .others
+                .binary_search_by_key(&slot, |(slot, _)| *slot as usize);
+            return found.map_or(NEVER, |at| self.others[at].1);
+        }
+        self.end_of_group(slot)
+    }
+
+    #[inline]
+    fn end_of_group(&self, slot: usize) -> i64 {
+        let group = self.groups.get(slot) as usize;
+        self.ends.get(group).copied().unwrap_or(NEVER)
+    }
+
+    fn bytes(&self) -> usize {
+        8 * (self.ends.capacity() + self.is_other.capacity())
+            + size_of::<(u32, i64)>() * self.others.capacity()
+    }
+}
