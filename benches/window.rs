@@ -64,8 +64,10 @@ fn main() {
     criterion.final_summary();
 }
 
-/// CPU time of this thread: what else runs on the machine does not count.
+/// CPU time of this thread: what else runs on the machine does not count. The system brings it up to date when the thread
+/// yields, else every few milliseconds.
 fn on_cpu() -> Duration {
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))
@@ -83,10 +85,11 @@ struct Simulated<'w> {
     buffers: Buffers,
     window: Option<&'w Window>,
     name: String,
-    /// Time in rounds, in light and in heavy steps of the window, of all rounds but the first.
-    parsing: Duration,
+    /// Time of each round but the first, then in light and in heavy steps of the window, and in the longest one.
+    parsing: Vec<Duration>,
     appending: Duration,
     sealing: Duration,
+    longest: Duration,
     last: Option<Snapshot>,
 }
 
@@ -120,9 +123,10 @@ impl<'w> Simulated<'w> {
             buffers: Buffers::default(),
             window,
             name,
-            parsing: Duration::ZERO,
+            parsing: Vec::new(),
             appending: Duration::ZERO,
             sealing: Duration::ZERO,
+            longest: Duration::ZERO,
             last: None,
         }
     }
@@ -146,12 +150,13 @@ impl<'w> Simulated<'w> {
         let (cache, result) = round.finish(&Arc::new(Metadata::default()));
         self.cache = cache;
         let (mut snapshot, _) = result.expect("the body is good");
-        self.parsing += on_cpu().saturating_sub(begin);
+        self.parsing.push(on_cpu().saturating_sub(begin));
         if let (Some(window), Some(recorded)) = (self.window, snapshot.recorded.take()) {
             self.append(window, *recorded);
         }
         if number == 0 {
-            (self.parsing, self.appending, self.sealing) = Default::default();
+            self.parsing.clear();
+            (self.appending, self.sealing) = Default::default();
         }
         self.last = Some(snapshot);
     }
@@ -164,11 +169,13 @@ impl<'w> Simulated<'w> {
             work.step();
         }
         self.appending += on_cpu().saturating_sub(begin);
-        let begin = on_cpu();
         while !work.is_done() {
+            let begin = on_cpu();
             work.step();
+            let spent = on_cpu().saturating_sub(begin);
+            self.sealing += spent;
+            self.longest = self.longest.max(spent);
         }
-        self.sealing += on_cpu().saturating_sub(begin);
     }
 }
 
@@ -181,18 +188,25 @@ fn costs(name: &str, shape: Shape) {
         Simulated::new(1, shape, None),
     );
     for round in 0..ROUNDS {
-        with.round(round);
-        without.round(round);
+        // Neither is always the one that finds the machine's caches warm.
+        if round % 2 == 0 {
+            with.round(round);
+            without.round(round);
+        } else {
+            without.round(round);
+            with.round(round);
+        }
     }
     let samples = f64::from(ROUNDS - 1) * SERIES as f64;
     let nanos = |time: Duration| time.as_nanos() as f64 / samples;
     println!(
-        "window/{name}/append: {:.1} ns a sample (rounds {:.1} with the window, {:.1} without; {:.1} to append, {:.1} in the pool)",
-        nanos(with.parsing) - nanos(without.parsing) + nanos(with.appending) + nanos(with.sealing),
-        nanos(with.parsing),
-        nanos(without.parsing),
+        "window/{name}/append: {:.1} ns a sample ({:.1} on the scrape thread, {:.1} in the pool, longest slice {:.1} ms); recording makes a round {:+.1} ns a sample slower (median; of {:.1})",
+        nanos(with.appending) + nanos(with.sealing),
         nanos(with.appending),
         nanos(with.sealing),
+        with.longest.as_secs_f64() * 1e3,
+        slower(&with.parsing, &without.parsing),
+        nanos(without.parsing.iter().sum()),
     );
     let held = window.held()[0].1;
     let (count, xor) = xor_bytes(&window.view(now_ms(ROUNDS - 1)));
@@ -207,6 +221,15 @@ fn costs(name: &str, shape: Shape) {
         held.samples,
         held.series,
     );
+}
+
+/// By how many nanoseconds a sample rounds take longer than others: the median, since a difference of sums is noise.
+fn slower(rounds: &[Duration], others: &[Duration]) -> f64 {
+    let nanos = |time: &Duration| time.as_nanos() as f64 / SERIES as f64;
+    let pairs = rounds.iter().zip(others);
+    let mut differences: Vec<f64> = pairs.map(|(a, b)| nanos(a) - nanos(b)).collect();
+    differences.sort_by(f64::total_cmp);
+    differences[differences.len() / 2]
 }
 
 fn selecting(group: &mut BenchmarkGroup<'_, WallTime>, view: &WindowView) {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::column::{Column, Groups, NO_STAMP, STALE};
+use super::column::{Column, Groups, NO_STAMP, STALE, SlotValues};
 use super::edge::{Edge, Lasts, NEVER};
 
 /// Rounds in a batch; the first of an era has up to twice as many less one.
@@ -114,7 +114,7 @@ impl Sealing {
         let sealed = &columns[..columns.len() - 1];
         let newest = &sealed[sealed.len() - 1];
         let groups = newest.groups.clone();
-        let slots = sealed.iter().map(|column| column.values.len()).max();
+        let slots = sealed.iter().map(|column| column.slots()).max();
         let group_count = sealed.iter().map(|column| column.stamps.len()).max();
         let (slots, group_count) = (slots.unwrap_or(0), group_count.unwrap_or(0));
         let mut stamps = Vec::with_capacity(group_count * sealed.len());
@@ -202,9 +202,11 @@ impl Sealing {
     fn seal(&mut self, slot: usize) {
         let rounds = self.rounds();
         let mut values = [STALE; ROUNDS_MAX];
-        for (value, column) in values.iter_mut().zip(&self.columns[..rounds]) {
-            *value = column.value(slot);
+        let mut in_columns = SlotValues::new(&self.columns, slot);
+        for (place, value) in values[..rounds].iter_mut().zip(&mut in_columns) {
+            *place = value;
         }
+        let behind = in_columns.next().unwrap_or(STALE);
         let values = &values[..rounds];
         let last = self.edge.last(slot);
         if values.iter().all(|value| *value == STALE) && last == NEVER {
@@ -213,9 +215,9 @@ impl Sealing {
             return;
         }
         if let Some(group) = self.common_group(slot, values) {
-            self.seal_member(slot, group, last, values);
+            self.seal_member(slot, group, last, values, behind);
         } else {
-            self.seal_odd(slot, last, values);
+            self.seal_odd(slot, last, values, behind);
         }
     }
 
@@ -231,14 +233,13 @@ impl Sealing {
     }
 
     /// The sample behind the batch, if it counts.
-    fn anchor(&self, slot: usize, last: i64) -> Option<u64> {
+    fn anchor(&self, slot: usize, value: u64, last: i64) -> Option<u64> {
         let column = &self.columns[self.rounds()];
-        let value = column.value(slot);
         (value != STALE && column.stamp(slot) > last).then_some(value)
     }
 
     /// A series that comes in every round with its group.
-    fn seal_member(&mut self, slot: usize, group: usize, last: i64, values: &[u64]) {
+    fn seal_member(&mut self, slot: usize, group: usize, last: i64, values: &[u64], behind: u64) {
         let rounds = values.len();
         let stamps = &self.batch.stamps[group * rounds..][..rounds];
         let (mut mask, mut end) = (0_u32, last);
@@ -253,11 +254,11 @@ impl Sealing {
             *of_group = mask;
         }
         if *of_group != mask || mask == 0 {
-            return self.seal_odd(slot, last, values);
+            return self.seal_odd(slot, last, values, behind);
         }
         self.lasts.push(end);
         self.batch.samples += u64::from(mask.count_ones());
-        let anchor = self.anchor(slot, end);
+        let anchor = self.anchor(slot, behind, end);
         if let Some(anchor) = anchor
             && values.iter().all(|value| *value == anchor)
         {
@@ -274,7 +275,7 @@ impl Sealing {
     }
 
     /// A series that comes or goes in these rounds, or does not keep to its group.
-    fn seal_odd(&mut self, slot: usize, mut last: i64, values: &[u64]) {
+    fn seal_odd(&mut self, slot: usize, mut last: i64, values: &[u64], behind: u64) {
         let (mut samples, mut markers) = (0_u32, 0_u32);
         let mut stamps = [0; ROUNDS_MAX];
         let mut own = false;
@@ -314,7 +315,7 @@ impl Sealing {
         }
         let mut taken = [0; ROUNDS_MAX];
         let count = newest_first(values, samples, &mut taken);
-        let anchor = self.anchor(slot, last);
+        let anchor = self.anchor(slot, behind, last);
         self.writer
             .values(&taken[..count], anchor, true, &mut self.hints[slot]);
         self.writer

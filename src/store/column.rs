@@ -29,14 +29,28 @@ pub struct Column {
     pub(super) number: u32,
     /// When the round began, milliseconds since 1970.
     pub(super) at_ms: i64,
-    /// By slot: the bits of the value, [`STALE`] where no series is. Slots beyond its end have none.
-    pub(super) values: Vec<u64>,
+    values: Values,
     /// By group: milliseconds since 1970.
     pub(super) stamps: Vec<i64>,
     /// By slot: its group. Meaningless where no series is.
     pub(super) groups: Groups,
     /// Values that are not [`STALE`].
     pub(super) samples: u64,
+}
+
+/// By slot: the bits of the value, [`STALE`] where no series is. Slots beyond the end have none.
+#[derive(Debug)]
+enum Values {
+    All(Vec<u64>),
+    /// Those that are not as in the round behind this one.
+    Changed {
+        slots: usize,
+        /// A bit for each slot.
+        is_changed: Vec<u64>,
+        /// By 64 slots: how many before them have changed.
+        ranks: Vec<u32>,
+        values: Vec<u64>,
+    },
 }
 
 /// A column on its way into the window.
@@ -57,17 +71,91 @@ impl Column {
         Self {
             number,
             at_ms,
-            values: Vec::new(),
+            values: Values::All(Vec::new()),
             stamps: Vec::new(),
             groups: Groups::default(),
             samples: 0,
         }
     }
 
-    /// The value of a slot.
+    /// How many slots may have a value.
+    pub(super) fn slots(&self) -> usize {
+        match &self.values {
+            Values::All(values) => values.len(),
+            Values::Changed { slots, .. } => *slots,
+        }
+    }
+
+    /// The value of a slot, unless it is the one in the round behind this.
     #[inline]
-    pub(super) fn value(&self, slot: usize) -> u64 {
-        self.values.get(slot).copied().unwrap_or(STALE)
+    fn own(&self, slot: usize) -> Option<u64> {
+        match &self.values {
+            Values::All(values) => Some(values.get(slot).copied().unwrap_or(STALE)),
+            Values::Changed {
+                slots,
+                is_changed,
+                ranks,
+                values,
+            } => {
+                if slot >= *slots {
+                    return Some(STALE);
+                }
+                let word = is_changed[slot / 64];
+                let bit = 1 << (slot % 64);
+                let rank = || (word & (bit - 1)).count_ones() + ranks[slot / 64];
+                (word & bit != 0).then(|| values[rank() as usize])
+            }
+        }
+    }
+
+    /// The values of all slots, if they stand here: those of a cluster's newest round do.
+    pub(super) fn all(&self) -> Option<&[u64]> {
+        match &self.values {
+            Values::All(values) => Some(values),
+            Values::Changed { .. } => None,
+        }
+    }
+
+    /// The column as what differs from the one `behind` it, if that is shorter and both hold all values. Calls `gone`
+    /// for each slot that has a value here and none there.
+    pub(super) fn shortened(&self, behind: &Self, mut gone: impl FnMut(u32)) -> Option<Self> {
+        let (values, next) = (self.all()?, behind.all()?);
+        let words = values.len().div_ceil(64);
+        let (mut is_changed, mut ranks) = (Vec::with_capacity(words), Vec::with_capacity(words));
+        let mut changed = Vec::with_capacity(values.len() / 2);
+        for (word, values) in values.chunks(64).enumerate() {
+            let next = next.get(64 * word..).unwrap_or_default();
+            let mut bits = 0_u64;
+            ranks.push(u32::try_from(changed.len()).expect("slots are 32 bits wide"));
+            for (bit, &value) in values.iter().enumerate() {
+                let next = next.get(bit).copied().unwrap_or(STALE);
+                if value != next {
+                    bits |= 1 << bit;
+                    changed.push(value);
+                    if next == STALE {
+                        gone(u32::try_from(64 * word + bit).expect("slots are 32 bits wide"));
+                    }
+                }
+            }
+            is_changed.push(bits);
+        }
+        if changed.len() > values.len() - values.len() / 8 {
+            return None;
+        }
+        changed.shrink_to_fit();
+        Some(Self {
+            number: self.number,
+            at_ms: self.at_ms,
+            values: Values::Changed {
+                slots: values.len(),
+                is_changed,
+                ranks,
+                values: changed,
+            },
+            stamps: self.stamps.clone(),
+            groups: self.groups.clone(),
+            samples: self.samples,
+        })
     }
 
     /// The timestamp of a slot that has a value.
@@ -79,7 +167,57 @@ impl Column {
 
     /// Bytes held, without the groups, which columns share.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + 8 * (self.values.capacity() + self.stamps.capacity())
+        let values = match &self.values {
+            Values::All(values) => 8 * values.capacity(),
+            Values::Changed {
+                is_changed,
+                ranks,
+                values,
+                ..
+            } => 8 * (is_changed.capacity() + values.capacity()) + 4 * ranks.capacity(),
+        };
+        size_of::<Self>() + values + 8 * self.stamps.capacity()
+    }
+}
+
+/// The values of a slot in columns one behind the other, of which the last one holds all.
+#[derive(Debug)]
+pub(super) struct SlotValues<'a> {
+    columns: &'a [Arc<Column>],
+    slot: usize,
+    /// The next column, the one whose value it has, and that.
+    at: usize,
+    until: usize,
+    value: u64,
+}
+
+impl<'a> SlotValues<'a> {
+    pub(super) fn new(columns: &'a [Arc<Column>], slot: usize) -> Self {
+        Self {
+            columns,
+            slot,
+            at: 0,
+            until: 0,
+            value: STALE,
+        }
+    }
+}
+
+impl Iterator for SlotValues<'_> {
+    type Item = u64;
+
+    #[inline]
+    fn next(&mut self) -> Option<u64> {
+        if self.at == self.until {
+            let rest = self.columns.get(self.at..)?;
+            let found = (1..)
+                .zip(rest)
+                .find_map(|(more, column)| Some((more, column.own(self.slot)?)));
+            let (more, value) = found?;
+            (self.until, self.value) = (self.at + more, value);
+        }
+        self.at += 1;
+        Some(self.value)
     }
 }
 
@@ -301,7 +439,7 @@ impl Recorder {
         let column = Column {
             number: 2 * round,
             at_ms,
-            values: std::mem::take(&mut self.values),
+            values: Values::All(std::mem::take(&mut self.values)),
             stamps: self.stamps.clone(),
             groups: self.published.clone(),
             samples,
@@ -331,9 +469,9 @@ mod tests {
     }
 
     fn shown(column: &Column) -> Vec<Option<(f64, i64)>> {
-        (0..column.values.len())
-            .map(|slot| {
-                let value = column.value(slot);
+        let values = column.all().unwrap_or_default().iter().enumerate();
+        values
+            .map(|(slot, &value)| {
                 (value != STALE).then(|| (f64::from_bits(value), column.stamp(slot)))
             })
             .collect()
@@ -388,5 +526,39 @@ mod tests {
         recorder.forget(1);
         let forgotten = recorder.finish(5, 0, 0, None).column;
         assert_eq!(shown(&forgotten)[1], None);
+    }
+
+    #[test]
+    fn a_shortened_column_has_the_same_values() {
+        let mut recorder = Recorder::default();
+        let samples = |round: u32| -> Vec<(u32, f64, i64)> {
+            let there = (0..200).filter(move |slot| (slot + round) % 11 != 0);
+            there
+                .map(|slot| (slot, f64::from(slot + round / (1 + slot % 4)), 10))
+                .collect()
+        };
+        let columns: Vec<_> = (0..6)
+            .map(|round| column(&mut recorder, round, &samples(round)))
+            .collect();
+        let mut gone = Vec::new();
+        let shorter = |pair: &[Column]| pair[0].shortened(&pair[1], |slot| gone.push(slot));
+        let short: Vec<_> = columns
+            .windows(2)
+            .map(shorter)
+            .map(Option::unwrap)
+            .collect();
+        let newest = column(&mut recorder, 5, &samples(5));
+        let short: Vec<_> = short.into_iter().chain([newest]).map(Arc::new).collect();
+        for slot in 0..202 {
+            let want = columns.iter().map(|column| column.own(slot).unwrap());
+            let want: Vec<_> = want.collect();
+            assert_eq!(
+                SlotValues::new(&short, slot).collect::<Vec<_>>(),
+                want,
+                "{slot}"
+            );
+        }
+        assert!(short[0].bytes() < columns[0].bytes());
+        assert_eq!(&gone[..3], [10, 21, 32], "those that round 1 lacks");
     }
 }

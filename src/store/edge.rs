@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::chunk::Shape;
-use super::column::{Column, Groups, STALE};
+use super::column::{Column, Groups, STALE, SlotValues};
 
 /// No last timestamp: the slot is empty.
 pub(super) const NEVER: i64 = i64::MIN;
@@ -47,13 +47,17 @@ impl Edge {
         self.lasts.bytes() + self.hints.capacity() + size_of::<Shape>() * self.shapes.capacity()
     }
 
-    /// Passes over a column that leaves without being sealed.
-    pub(super) fn pass(&mut self, column: &Column) {
-        let slots = self.lasts.slots.max(column.values.len());
+    /// Passes over the first of these columns, which leaves without being sealed.
+    pub(super) fn pass(&mut self, columns: &[Arc<Column>]) {
+        let Some(column) = columns.first() else {
+            return;
+        };
+        let slots = self.lasts.slots.max(column.slots());
         let ends = self.lasts.ends_after(&column.stamps, 1);
         let mut lasts = Lasts::new(column.groups.clone(), ends, slots);
         for slot in 0..slots {
-            lasts.push(if column.value(slot) == STALE {
+            let value = SlotValues::new(columns, slot).next();
+            lasts.push(if value.is_none_or(|value| value == STALE) {
                 NEVER
             } else {
                 self.last(slot).max(column.stamp(slot))

@@ -28,7 +28,7 @@ use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
 use super::chunk::Batch;
-use super::column::{Column, Groups, STALE};
+use super::column::{Column, Groups};
 use super::edge::Edge;
 use super::index::{Index, IndexWriter};
 pub use work::Work;
@@ -362,9 +362,10 @@ impl Era {
             .iter()
             .take_while(|column| column.at_ms < oldest_ms)
             .count();
-        for column in self.columns.drain(..old) {
-            self.edge.pass(&column);
+        for at in 0..old {
+            self.edge.pass(&self.columns[at..]);
         }
+        self.columns.drain(..old);
     }
 
     pub(super) fn oldest_ms(&self) -> Option<i64> {
@@ -432,12 +433,4 @@ impl State {
                 oldest_ms: sum.oldest_ms.or(era.oldest_ms),
             })
     }
-}
-
-/// The slots that have a value, newest column.
-fn live(column: &Column) -> impl Iterator<Item = u32> {
-    (0..)
-        .zip(&column.values)
-        .filter(|(_, value)| **value != STALE)
-        .map(|(slot, _)| slot)
 }

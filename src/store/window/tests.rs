@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::view::{Scratch, Series, WindowView};
 use super::*;
 use crate::model::matcher::{MatchOp, Matcher};
-use crate::store::column::{Recorded, Recorder};
+use crate::store::column::{Recorded, Recorder, STALE};
 use crate::store::snapshot::Line;
 
 const NOW: i64 = 1_700_000_000_000;

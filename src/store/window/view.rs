@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::chunk::{Event, marker_ms};
-use super::super::column::STALE;
+use super::super::column::{STALE, SlotValues};
 use super::super::edge::NEVER;
 use super::super::index::{ALIVE, Index, Place, Rows, Tenancy};
 use super::super::page::BUILT_IN;
@@ -477,12 +477,11 @@ fn read_columns(era: &Era, tenancy: Tenancy, end_ms: Option<i64>, events: &mut V
     } else {
         NEVER
     };
-    for column in &era.columns {
+    for (column, bits) in era.columns.iter().zip(SlotValues::new(&era.columns, slot)) {
         if column.number < tenancy.born || column.number > tenancy.died {
             continue;
         }
         let number = column.number;
-        let bits = column.value(slot);
         if bits == STALE {
             if last != NEVER {
                 events.push(Event {
@@ -523,7 +522,8 @@ fn read_sealed(era: &Era, tenancy: Tenancy, start_ms: i64, events: &mut Vec<Even
     let Some(first) = era.columns.first() else {
         return;
     };
-    let (behind, stamp) = (first.value(slot), first.stamp(slot));
+    let behind = SlotValues::new(&era.columns, slot).next();
+    let (behind, stamp) = (behind.unwrap_or(STALE), first.stamp(slot));
     let counts = behind != STALE && stamp > era.edge.last(slot);
     let mut anchor = counts.then_some(behind);
     let early = era

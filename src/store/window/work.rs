@@ -6,17 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::chunk::{ROUNDS, ROUNDS_MAX, Sealing};
-use super::super::column::{Column, Recorded, STALE};
+use super::super::column::{Column, Recorded};
 use super::super::index::IndexWriter;
 use super::super::snapshot::Line;
-use super::{ClusterWindow, Era, Window, Writer, live};
+use super::{ClusterWindow, Era, Window, Writer};
 use crate::parse::{self, Entry, Format, Step};
 
-/// Series entered in one slice, at about a microsecond each.
-const BIRTHS: usize = 2000;
+/// Series entered in one slice, at one to a few microseconds each.
+const BIRTHS: usize = 500;
 
-/// Slots sealed in one slice, at some ten nanoseconds a round.
-const SLOTS: usize = 32 << 10;
+/// Slots sealed in one slice, at 10 to 30 nanoseconds a round.
+const SLOTS: usize = 8 << 10;
 
 /// A round on its way into the window.
 #[derive(Debug)]
@@ -193,8 +193,7 @@ impl Writer {
         {
             let stale_ms = last.at_ms.saturating_add(self.stale_after_ms);
             let end_ms = recorded.column.at_ms.min(stale_ms);
-            era.columns
-                .push(Arc::new(Column::end(last.number + 1, end_ms)));
+            era.push(Column::end(last.number + 1, end_ms), |_| {});
             self.past.push(Arc::new(era));
         }
         self.current = Some((Era::new(recorded.era), IndexWriter::default()));
@@ -205,22 +204,34 @@ impl Writer {
         let Some((era, index)) = &mut self.current else {
             return;
         };
-        if let Some(last) = era.columns.last().cloned() {
+        let number = column.number;
+        if let Some(last) = era.columns.last() {
             let stale_ms = last.at_ms.saturating_add(self.stale_after_ms);
             if stale_ms < column.at_ms {
-                era.columns
-                    .push(Arc::new(Column::end(last.number + 1, stale_ms)));
-            }
-            for slot in live(&last).filter(|slot| column.value(*slot as usize) == STALE) {
-                index.leave(slot, column.number);
+                // Whether its series have gone is seen in the round after it.
+                let gap = Column::end(last.number + 1, stale_ms);
+                let last = last.clone();
+                last.shortened(&column, |slot| index.leave(slot, number));
+                era.push(gap, |_| {});
             }
         }
-        era.columns.push(Arc::new(column));
+        era.push(column, |slot| index.leave(slot, number));
         index.publish(&mut era.index);
     }
 }
 
 impl Era {
+    /// Appends a round, calls `gone` for the series that were in the one before and are not in it, and keeps of that one
+    /// only what differs.
+    fn push(&mut self, column: Column, gone: impl FnMut(u32)) {
+        if let Some(last) = self.columns.last_mut()
+            && let Some(shorter) = last.shortened(&column, gone)
+        {
+            *last = Arc::new(shorter);
+        }
+        self.columns.push(Arc::new(column));
+    }
+
     /// The oldest columns, once there are enough of them. The first time a few more, as many as the cluster's name
     /// decides, so that not all clusters seal in the same round.
     fn sealing(&self, name: &str) -> Option<Sealing> {
