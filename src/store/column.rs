@@ -125,16 +125,20 @@ impl Column {
         let mut changed = Vec::with_capacity(values.len() / 2);
         for (word, values) in values.chunks(64).enumerate() {
             let next = next.get(64 * word..).unwrap_or_default();
-            let mut bits = 0_u64;
             ranks.push(u32::try_from(changed.len()).expect("slots are 32 bits wide"));
+            // Without a branch a slot: which have changed is not to be foreseen.
+            let mut bits = 0_u64;
             for (bit, &value) in values.iter().enumerate() {
                 let next = next.get(bit).copied().unwrap_or(STALE);
-                if value != next {
-                    bits |= 1 << bit;
-                    changed.push(value);
-                    if next == STALE {
-                        gone(u32::try_from(64 * word + bit).expect("slots are 32 bits wide"));
-                    }
+                bits |= u64::from(value != next) << bit;
+            }
+            let mut left = bits;
+            while left != 0 {
+                let bit = left.trailing_zeros() as usize;
+                left &= left - 1;
+                changed.push(values[bit]);
+                if next.get(bit).is_none_or(|next| *next == STALE) {
+                    gone(u32::try_from(64 * word + bit).expect("slots are 32 bits wide"));
                 }
             }
             is_changed.push(bits);
