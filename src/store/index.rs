@@ -8,13 +8,15 @@
 //! found out once per query and text. Postings would select a lone label of a million series faster and cost four
 //! bytes a label and series; a table costs about half of that and hands the labels out as well.
 //!
-//! Readers hold the whole index as it was at one moment. The writer copies the tables that a round changes, and of
-//! the texts only the blocks that it changes.
+//! Readers hold the whole index as it was at one moment. A new row is written behind those that they know of, into the
+//! same memory, and a death is a mark that no round they hold is behind; so both copy next to nothing. Of the texts the
+//! writer copies the blocks that it changes.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -24,6 +26,9 @@ use crate::parse::Label;
 
 /// Texts in a block: what one new text makes the writer copy.
 const BLOCK: usize = 256;
+
+/// A table is written anew when one row in so many is too old.
+const EXPIRED_SHARE: u32 = 4;
 
 /// Texts by number.
 #[derive(Clone, Debug, Default)]
@@ -69,10 +74,10 @@ pub(super) struct Tenancy {
 pub(super) const ALIVE: u32 = u32::MAX;
 
 /// A label of all rows.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Cells {
     One(u32),
-    Each(Vec<u32>),
+    Each(Box<[AtomicU32]>),
 }
 
 impl Cells {
@@ -80,28 +85,108 @@ impl Cells {
     fn get(&self, row: usize) -> u32 {
         match self {
             Self::One(id) => *id,
-            Self::Each(ids) => ids[row],
+            Self::Each(ids) => ids[row].load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Rows and room for more. What readers know of is not written again, but for deaths.
+#[derive(Debug)]
+struct Grid {
+    columns: Vec<Cells>,
+    /// Slot, born, died.
+    tenancies: Box<[[AtomicU32; 3]]>,
+}
+
+impl Grid {
+    /// Without rows and without room.
+    fn empty(columns: usize) -> Self {
+        Self {
+            columns: std::iter::repeat_with(|| Cells::One(0))
+                .take(columns)
+                .collect(),
+            tenancies: Box::default(),
         }
     }
 
-    fn push(&mut self, rows: usize, id: u32) {
-        match self {
-            Self::One(known) if rows == 0 || *known == id => *known = id,
-            Self::One(known) => {
-                let mut ids = Vec::with_capacity(rows + 1);
-                ids.resize(rows, *known);
-                ids.push(id);
-                *self = Self::Each(ids);
+    /// A copy of some rows, in which there is room for `capacity`, and in the columns also for these cells.
+    fn of_rows(&self, rows: &[u32], capacity: usize, cells: Option<&[u32]>) -> Self {
+        let each = |get: &dyn Fn(u32) -> u32| {
+            let ids = (0..capacity).map(|at| rows.get(at).map_or(0, |row| get(*row)));
+            Cells::Each(ids.map(AtomicU32::new).collect())
+        };
+        let columns = self.columns.iter().enumerate().map(|(at, column)| {
+            let more = cells.map(|cells| cells[at]);
+            match (column, more) {
+                (Cells::One(_), Some(more)) if rows.is_empty() => Cells::One(more),
+                (&Cells::One(known), more) if more.is_none_or(|more| more == known) => {
+                    Cells::One(known)
+                }
+                (&Cells::One(known), _) => each(&|_| known),
+                (column, _) => each(&|row| column.get(row as usize)),
             }
-            Self::Each(ids) => ids.push(id),
+        });
+        let tenancies = (0..capacity).map(|at| {
+            let tenancy = rows.get(at).map(|row| self.tenancy(*row));
+            tenancy.map_or_else(Default::default, |known| {
+                [known.slot, known.born, known.died].map(AtomicU32::new)
+            })
+        });
+        Self {
+            columns: columns.collect(),
+            tenancies: tenancies.collect(),
         }
+    }
+
+    /// Whether a row with these cells can be written at a place.
+    fn has_room(&self, row: usize, cells: &[u32]) -> bool {
+        let mut columns = self.columns.iter().zip(cells);
+        let fits = |(column, cell): (&Cells, &u32)| match column {
+            Cells::One(known) => known == cell,
+            Cells::Each(_) => true,
+        };
+        row < self.tenancies.len() && columns.all(fits)
+    }
+
+    fn put(&self, row: u32, cells: &[u32]) {
+        for (column, cell) in self.columns.iter().zip(cells) {
+            if let Cells::Each(ids) = column {
+                ids[row as usize].store(*cell, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn put_tenancy(&self, row: u32, tenancy: Tenancy) {
+        let values = [tenancy.slot, tenancy.born, tenancy.died];
+        for (place, value) in self.tenancies[row as usize].iter().zip(values) {
+            place.store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn tenancy(&self, row: u32) -> Tenancy {
+        let [slot, born, died] = &self.tenancies[row as usize];
+        Tenancy {
+            slot: slot.load(Ordering::Relaxed),
+            born: born.load(Ordering::Relaxed),
+            died: died.load(Ordering::Relaxed),
+        }
+    }
+
+    #[inline]
+    fn died(&self, row: u32) -> u32 {
+        self.tenancies[row as usize][2].load(Ordering::Relaxed)
     }
 
     fn bytes(&self) -> usize {
-        match self {
-            Self::One(_) => 0,
-            Self::Each(ids) => 4 * ids.capacity(),
-        }
+        let each = |column: &Cells| match column {
+            Cells::One(_) => 0,
+            Cells::Each(ids) => 4 * ids.len(),
+        };
+        size_of::<Self>()
+            + self.columns.iter().map(each).sum::<usize>()
+            + size_of::<Cells>() * self.columns.capacity()
+            + size_of::<Tenancy>() * self.tenancies.len()
     }
 }
 
@@ -110,16 +195,56 @@ impl Cells {
 pub(super) struct Table {
     /// Label names, `__name__` among them, in the order of their texts.
     names: Arc<[u32]>,
-    /// As many as names.
-    columns: Vec<Cells>,
     /// The text of the metric's name.
     metric: u32,
-    pub(super) rows: Vec<Tenancy>,
+    rows: u32,
+    /// As many columns as names; those behind `rows` are not ours.
+    grid: Arc<Grid>,
     /// Rows that had other slots before, and those: by row, then oldest first.
-    earlier: Vec<(u32, Tenancy)>,
+    earlier: Arc<Vec<(u32, Tenancy)>>,
 }
 
 impl Table {
+    /// The last tenancy of a row. Its death may be later than all rounds that the reader holds.
+    #[inline]
+    pub(super) fn tenancy(&self, row: u32) -> Tenancy {
+        self.grid.tenancy(row)
+    }
+
+    /// Rows that were there in round `oldest` or later.
+    fn held(&self, oldest: u32) -> impl Iterator<Item = u32> {
+        (0..self.rows).filter(move |row| self.grid.died(*row) >= oldest)
+    }
+
+    /// Appends a row.
+    fn push(&mut self, cells: &[u32], tenancy: Tenancy) -> u32 {
+        let (row, len) = (self.rows, self.rows as usize);
+        if !self.grid.has_room(len, cells) {
+            let room = self.grid.tenancies.len();
+            let capacity = if len < room { room } else { len + len / 8 + 2 };
+            let rows: Vec<u32> = (0..row).collect();
+            self.grid = Arc::new(self.grid.of_rows(&rows, capacity, Some(cells)));
+        }
+        self.grid.put(row, cells);
+        self.grid.put_tenancy(row, tenancy);
+        self.rows += 1;
+        row
+    }
+
+    /// A series comes again, in another slot.
+    fn renew(&mut self, row: u32, tenancy: Tenancy) {
+        if Arc::get_mut(&mut self.grid).is_none() {
+            let rows: Vec<u32> = (0..self.rows).collect();
+            let room = self.grid.tenancies.len();
+            self.grid = Arc::new(self.grid.of_rows(&rows, room, None));
+        }
+        let last = self.grid.tenancy(row);
+        self.grid.put_tenancy(row, tenancy);
+        let earlier = Arc::make_mut(&mut self.earlier);
+        let at = earlier.partition_point(|(known, _)| *known <= row);
+        earlier.insert(at, (row, last));
+    }
+
     /// The row with its tenancies before the last one, oldest first.
     pub(super) fn earlier(&self, row: u32) -> &[(u32, Tenancy)] {
         let begin = self.earlier.partition_point(|(other, _)| *other < row);
@@ -128,12 +253,9 @@ impl Table {
     }
 
     fn bytes(&self) -> usize {
-        let columns: usize = self.columns.iter().map(Cells::bytes).sum();
         size_of::<Self>()
-            + columns
+            + self.grid.bytes()
             + size_of::<(u32, Tenancy)>() * self.earlier.capacity()
-            + size_of::<Cells>() * self.columns.capacity()
-            + size_of::<Tenancy>() * self.rows.capacity()
             + 4 * self.names.len()
     }
 }
@@ -206,7 +328,7 @@ impl Index {
         place: Place,
     ) -> impl ExactSizeIterator<Item = (&Arc<str>, &Arc<str>)> {
         let table = self.table(place.table);
-        let columns = table.names.iter().zip(&table.columns);
+        let columns = table.names.iter().zip(&table.grid.columns);
         columns.map(move |(name, cells)| {
             let value = cells.get(place.row as usize);
             (self.texts.get(*name), self.texts.get(value))
@@ -235,14 +357,14 @@ impl Index {
         found: &mut impl FnMut(Place),
     ) {
         let table = self.table(id);
-        let mut open: Vec<(usize, &[u32])> = Vec::new();
+        let mut open: Vec<(usize, &[AtomicU32])> = Vec::new();
         for (number, verdict) in verdicts.iter_mut().enumerate() {
             let name = verdict.matcher.name();
             let column = table
                 .names
                 .iter()
                 .position(|known| **self.texts.get(*known) == *name);
-            let taken = match column.map(|at| &table.columns[at]) {
+            let taken = match column.map(|at| &table.grid.columns[at]) {
                 None => verdict.of_none,
                 Some(Cells::One(value)) => verdict.takes(*value),
                 Some(Cells::Each(values)) => {
@@ -254,10 +376,11 @@ impl Index {
                 return;
             }
         }
-        for (row, tenancy) in (0..).zip(&table.rows) {
-            let takes =
-                |(number, values): &(usize, &[u32])| verdicts[*number].takes(values[row as usize]);
-            if tenancy.died >= oldest && open.iter().all(takes) {
+        for row in table.held(oldest) {
+            let takes = |(number, values): &(usize, &[AtomicU32])| {
+                verdicts[*number].takes(values[row as usize].load(Ordering::Relaxed))
+            };
+            if open.iter().all(takes) {
                 found(Place { table: id, row });
             }
         }
@@ -321,11 +444,12 @@ impl Index {
                 .names
                 .iter()
                 .position(|known| **self.texts.get(*known) == *name);
-            match at.map(|at| &table.columns[at]) {
+            match at.map(|at| &table.grid.columns[at]) {
                 None => {}
                 Some(Cells::One(value)) => seen[*value as usize] = true,
                 Some(Cells::Each(values)) => {
-                    rows.for_each(|row| seen[values[row as usize] as usize] = true);
+                    let value = |row| values[row as usize].load(Ordering::Relaxed) as usize;
+                    rows.for_each(|row: u32| seen[value(row)] = true);
                 }
             }
         });
@@ -347,12 +471,7 @@ impl Index {
         match rows {
             Rows::All => {
                 for table in self.tables.iter().flatten() {
-                    let held = |(_, tenancy): &(u32, &Tenancy)| tenancy.died >= oldest;
-                    let mut held = (0..)
-                        .zip(&table.rows)
-                        .filter(held)
-                        .map(|(row, _)| row)
-                        .peekable();
+                    let mut held = table.held(oldest).peekable();
                     if held.peek().is_some() {
                         visit(table, &mut held);
                     }
@@ -393,9 +512,11 @@ pub(super) struct IndexWriter {
     /// By slot: its row.
     places: Vec<Option<Place>>,
     /// Rows without a slot, by the hash of their cells: a series that comes again has its row again.
-    resting: HashMap<u64, Place>,
+    resting: hashbrown::HashMap<u64, Place>,
     /// Where rows died, in the order of the rounds.
     dead: VecDeque<(u32, u32)>,
+    /// By table: how many of its rows are too old; some may have come again.
+    expired: HashMap<u32, u32>,
     /// The cells of the row under way.
     cells: Vec<u32>,
     /// Whether readers do not see the latest yet.
@@ -440,25 +561,33 @@ impl IndexWriter {
         let Some(place) = self.places.get_mut(slot as usize).and_then(Option::take) else {
             return;
         };
-        self.changed = true;
-        self.table_mut(place.table).rows[place.row as usize].died = number;
+        let grid = &self.index.table(place.table).grid;
+        grid.tenancies[place.row as usize][2].store(number, Ordering::Relaxed);
         self.dead.push_back((number, place.table));
         let hash = self.hash_of_row(place);
         self.resting.insert(hash, place);
     }
 
-    /// Forgets rows that were not there in round `oldest` or later.
+    /// Forgets rows that were not there in round `oldest` or later: in tables where they are many.
     pub(super) fn expire(&mut self, oldest: u32) {
         let mut touched = Vec::new();
         while let Some(&(_, table)) = self.dead.front().filter(|(died, _)| *died < oldest) {
             self.dead.pop_front();
+            *self.expired.entry(table).or_default() += 1;
             touched.push(table);
         }
         touched.sort_unstable();
         touched.dedup();
-        self.changed |= !touched.is_empty();
         for table in touched {
-            self.expire_rows(table, oldest);
+            let rows = self.index.tables[table as usize]
+                .as_ref()
+                .map_or(0, |t| t.rows);
+            let expired = self.expired.get(&table).copied().unwrap_or(0);
+            if expired.saturating_mul(EXPIRED_SHARE) >= rows {
+                self.expired.remove(&table);
+                self.changed = true;
+                self.expire_rows(table, oldest);
+            }
         }
     }
 
@@ -538,11 +667,11 @@ impl IndexWriter {
             u32::try_from(self.index.tables.len() - 1).expect("not more tables than series")
         });
         self.index.tables[id as usize] = Some(Arc::new(Table {
-            columns: vec![Cells::One(0); names.len()],
+            grid: Arc::new(Grid::empty(names.len())),
             names: names.clone(),
             metric,
-            rows: Vec::new(),
-            earlier: Vec::new(),
+            rows: 0,
+            earlier: Arc::default(),
         }));
         self.tables.insert((metric, names), id);
         let name = self.index.texts.get(metric);
@@ -561,24 +690,15 @@ impl IndexWriter {
         {
             self.resting.remove(&hash);
             self.release_row(place);
-            let table = self.table_mut(table);
-            let last = std::mem::replace(&mut table.rows[place.row as usize], tenancy);
-            let at = table.earlier.partition_point(|(row, _)| *row <= place.row);
-            table.earlier.insert(at, (place.row, last));
+            self.table_mut(table).renew(place.row, tenancy);
             return place.row;
         }
         self.index.rows += 1;
-        let table = self.table_mut(table);
-        let rows = table.rows.len();
-        for (column, &cell) in table.columns.iter_mut().zip(cells) {
-            column.push(rows, cell);
-        }
-        table.rows.push(tenancy);
-        u32::try_from(rows).expect("not more rows than lines")
+        self.table_mut(table).push(cells, tenancy)
     }
 
     fn has_cells(&self, place: Place, table: u32, cells: &[u32]) -> bool {
-        let columns = &self.index.table(place.table).columns;
+        let columns = &self.index.table(place.table).grid.columns;
         let row = place.row as usize;
         place.table == table
             && columns
@@ -588,7 +708,7 @@ impl IndexWriter {
     }
 
     fn hash_of_row(&self, place: Place) -> u64 {
-        let columns = self.index.table(place.table).columns.iter();
+        let columns = self.index.table(place.table).grid.columns.iter();
         let cells: Vec<u32> = columns
             .map(|column| column.get(place.row as usize))
             .collect();
@@ -598,7 +718,7 @@ impl IndexWriter {
     /// Gives back the texts of one row.
     fn release_row(&mut self, place: Place) {
         let table = self.index.table(place.table).clone();
-        for (&name, column) in table.names.iter().zip(&table.columns) {
+        for (&name, column) in table.names.iter().zip(&table.grid.columns) {
             self.release(column.get(place.row as usize));
             self.release(name);
         }
@@ -608,9 +728,9 @@ impl IndexWriter {
         let Some(table) = self.index.tables[id as usize].clone() else {
             return;
         };
-        let mut kept: Vec<u32> = Vec::with_capacity(table.rows.len());
-        for (row, tenancy) in (0..).zip(&table.rows) {
-            if tenancy.died >= oldest {
+        let mut kept: Vec<u32> = Vec::with_capacity(table.rows as usize);
+        for row in 0..table.rows {
+            if table.grid.died(row) >= oldest {
                 kept.push(row);
                 continue;
             }
@@ -619,7 +739,7 @@ impl IndexWriter {
             self.resting.remove(&hash);
             self.release_row(place);
         }
-        self.index.rows -= table.rows.len() - kept.len();
+        self.index.rows -= table.rows as usize - kept.len();
         if kept.is_empty() {
             self.drop_table(id, &table);
         } else {
@@ -637,7 +757,7 @@ impl IndexWriter {
     /// Moves the rows that stay together.
     fn keep_rows(&mut self, id: u32, table: &Table, kept: &[u32], oldest: u32) {
         for (row, &old) in (0..).zip(kept) {
-            let tenancy = table.rows[old as usize];
+            let tenancy = table.tenancy(old);
             if tenancy.died == ALIVE {
                 self.places[tenancy.slot as usize] = Some(Place { table: id, row });
             } else {
@@ -648,10 +768,6 @@ impl IndexWriter {
                 self.resting.insert(hash, Place { table: id, row });
             }
         }
-        let pick = |cells: &Cells| match cells {
-            Cells::One(id) => Cells::One(*id),
-            Cells::Each(ids) => Cells::Each(kept.iter().map(|&row| ids[row as usize]).collect()),
-        };
         let held = |(row, old): (u32, &u32)| {
             let still = table.earlier(*old).iter().filter(|(_, t)| t.died >= oldest);
             still
@@ -665,10 +781,10 @@ impl IndexWriter {
         };
         self.index.tables[id as usize] = Some(Arc::new(Table {
             names: table.names.clone(),
-            columns: table.columns.iter().map(pick).collect(),
+            grid: Arc::new(table.grid.of_rows(kept, kept.len() + kept.len() / 8, None)),
             metric: table.metric,
-            rows: kept.iter().map(|&row| table.rows[row as usize]).collect(),
-            earlier,
+            rows: u32::try_from(kept.len()).expect("rows are 32 bits wide"),
+            earlier: Arc::new(earlier),
         }));
     }
 }

@@ -372,7 +372,7 @@ impl<'v> Series<'v> {
                 .max()
                 .unwrap_or(NEVER);
             scratch.events.clear();
-            let tenancy = era.index.table(at.place.table).rows[at.place.row as usize];
+            let tenancy = era.index.table(at.place.table).tenancy(at.place.row);
             read_columns(era, tenancy, self.cut_ms(*at), &mut scratch.events);
             let found = scratch.events.iter().rfind(|event| event.at_ms <= at_ms);
             // What is later than everything before it cannot be out of order.
@@ -415,7 +415,7 @@ fn hand_over(past: &Era, next: &Era, place: Place, events: &mut Vec<Event>) {
     };
     let table = next.index.table(place.table);
     let earlier = table.earlier(place.row).first();
-    let tenancy = earlier.map_or(table.rows[place.row as usize], |(_, tenancy)| *tenancy);
+    let tenancy = earlier.map_or_else(|| table.tenancy(place.row), |(_, tenancy)| *tenancy);
     let goes_on = end.at_ms == first && Some(tenancy.born) == next.oldest_number();
     let is_end = |event: &&Event| event.bits == STALE && event.number == end.number;
     if goes_on && events.last().as_ref().is_some_and(is_end) {
@@ -445,7 +445,7 @@ fn read(era: &Era, place: Place, start_ms: i64, end_ms: Option<i64>, events: &mu
     for (_, tenancy) in table.earlier(place.row) {
         read_tenancy(era, *tenancy, start_ms, None, events);
     }
-    let tenancy = table.rows[place.row as usize];
+    let tenancy = table.tenancy(place.row);
     read_tenancy(era, tenancy, start_ms, end_ms, events);
 }
 
@@ -503,7 +503,9 @@ fn read_columns(era: &Era, tenancy: Tenancy, end_ms: Option<i64>, events: &mut V
             last = at_ms;
         }
     }
-    if let Some(end_ms) = end_ms.filter(|_| tenancy.died == ALIVE)
+    // A death in a round that came after the view was taken is none to it.
+    let newest = era.columns.last().map_or(0, |column| column.number);
+    if let Some(end_ms) = end_ms.filter(|_| tenancy.died > newest)
         && last != NEVER
     {
         let at_ms = marker_ms(end_ms, last);
