@@ -536,7 +536,7 @@ mod tests {
     fn a_shortened_column_has_the_same_values() {
         let mut recorder = Recorder::default();
         let samples = |round: u32| -> Vec<(u32, f64, i64)> {
-            let there = (0..200).filter(move |slot| (slot + round) % 11 != 0);
+            let there = (0..200).filter(move |slot| !(slot + round).is_multiple_of(11));
             there
                 .map(|slot| (slot, f64::from(slot + round / (1 + slot % 4)), 10))
                 .collect()
