@@ -3,17 +3,20 @@
 //! Three runtimes: connections have a thread of their own, scrape loops another one, and slices of CPU work a
 //! bounded pool. So a health probe is answered while a gigabyte is deflated, and no round begins late because of it.
 
+pub mod ask;
 mod clusters;
 mod door;
 pub mod online;
 mod reload;
 mod settings;
+mod shown;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
@@ -29,9 +32,11 @@ use self::reload::Reloader;
 use crate::config::web::WebFile;
 use crate::config::{Config, ListenAddress};
 use crate::pool::Pool;
+use crate::query::{self, Engine};
 use crate::scrape::Shared;
 use crate::scrape::buffers::Buffers;
 use crate::scrape::metrics::{ScrapeMetrics, Snapshots};
+use crate::serve::api::{About, Api, metrics::QueryMetrics};
 use crate::serve::cors::Cors;
 use crate::serve::door::{Door, Settings as DoorSettings};
 use crate::serve::metrics::ServeMetrics;
@@ -55,6 +60,10 @@ pub struct Settings {
     pub lifecycle: bool,
     /// How long rounds are kept in memory for queries; zero: none is.
     pub window: Duration,
+    /// Limits and rules of queries.
+    pub query: query::Settings,
+    /// Every flag with its value, to be shown.
+    pub flags: BTreeMap<String, String>,
     /// Whose web pages may read the API; none: nobody's.
     pub cors: Option<Cors>,
 }
@@ -80,7 +89,7 @@ impl App {
         let width = thread::available_parallelism().map_or(2, usize::from);
         let work = runtime::Builder::new_multi_thread()
             .worker_threads(1)
-            .max_blocking_threads(width + 4)
+            .max_blocking_threads(2 * width + 4)
             .thread_name("scrape")
             .enable_all()
             .build()?;
@@ -100,6 +109,16 @@ impl App {
             metrics: Arc::new(ScrapeMetrics::new(&mut registry)),
             window,
         };
+        // Of their own, so that heavy queries do not keep rounds and pages waiting.
+        let queries = Pool::new(work.handle().clone(), width);
+        let engine = Engine::new(settings.query.clone(), queries);
+        let about = About {
+            started: SystemTime::now(),
+            flags: settings.flags.clone(),
+            memory_limit: settings.memory.limit,
+        };
+        let queries = QueryMetrics::new(&mut registry, &engine);
+        let api = Api::new(engine, shared.window.clone(), queries, about);
         let (reloader, reload) = Reloader::new(load, &mut registry);
         let instance_id: Arc<str> = instance_id().into();
         let metrics = ServeMetrics::new(&mut registry);
@@ -113,6 +132,7 @@ impl App {
             metrics,
             federate: federate::Settings::default(),
             instance_id: instance_id.clone(),
+            api,
             reload: settings.lifecycle.then_some(reload),
             gates: gate::Gates::default(),
             external: config.external_url.clone(),

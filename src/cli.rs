@@ -6,6 +6,7 @@
 
 mod grafana;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +16,11 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub use clap_complete::Shell;
 pub use grafana::GrafanaFlags;
 
+use crate::app::ask::{Ask, AskWhen};
 use crate::config::{self, ListenAddress, units};
+use crate::promql::{Feature, Features};
+use crate::query;
+use crate::serve::api::time::parse_time;
 use crate::serve::cors::Cors;
 use crate::serve::external::ExternalUrl;
 
@@ -39,6 +44,8 @@ pub enum Command {
     Demo(DemoFlags),
     /// Print Grafana's data sources for the clusters, or compare them with a file.
     GrafanaDatasources(GrafanaFlags),
+    /// Ask a Prometheus and print a table.
+    Query(QueryArguments),
     /// Print the [`completions`] for a shell.
     Completions(Shell),
 }
@@ -68,6 +75,9 @@ pub struct RunFlags {
     /// Keeping.
     #[command(flatten)]
     pub storage: StorageFlags,
+    /// Queries.
+    #[command(flatten)]
+    pub query: QueryFlags,
     /// Memory in bytes to stay below, such as 512MB; without it the limit of the cgroup, if it has one.
     #[arg(long = "memory.limit", value_name = "BYTES", value_parser = units::parse_positive_size, help_heading = "Memory")]
     pub memory_limit: Option<u64>,
@@ -107,6 +117,9 @@ pub struct DemoFlags {
     /// Keeping.
     #[command(flatten)]
     pub storage: StorageFlags,
+    /// Queries.
+    #[command(flatten)]
+    pub query: QueryFlags,
     /// Logging.
     #[command(flatten)]
     pub log: LogFlags,
@@ -198,6 +211,110 @@ pub struct StorageFlags {
     pub window: Duration,
 }
 
+/// Limits and rules of queries, with Prometheus' defaults.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(next_help_heading = "Queries")]
+pub struct QueryFlags {
+    /// Longest time that a query may take.
+    #[arg(id = "query_timeout", long = "query.timeout", value_name = "DURATION", default_value = "2m", value_parser = units::parse_positive_duration)]
+    pub timeout: Duration,
+    /// How old the newest sample of a series may be.
+    #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = units::parse_positive_duration)]
+    pub lookback: Duration,
+    /// Most samples that one query may hold in memory.
+    #[arg(long = "query.max-samples", value_name = "NUMBER", default_value_t = 50_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub samples_max: u64,
+    /// Most queries that are evaluated at the same time.
+    #[arg(long = "query.max-concurrency", value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub concurrency_max: u16,
+    /// Experimental parts of the query language, by Prometheus' names (repeatable, or separated by commas).
+    #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',', value_parser = feature)]
+    pub features: Vec<Feature>,
+}
+
+impl QueryFlags {
+    /// What they mean for the engine; `memory_limit` is what the whole process may use, a quarter of it for queries.
+    pub fn settings(&self, memory_limit: Option<u64>) -> query::Settings {
+        let defaults = query::Settings::default();
+        let on = self.features.iter().copied();
+        let features = on.fold(Features::default(), Features::with);
+        query::Settings {
+            timeout: self.timeout,
+            lookback: self.lookback,
+            samples_max: self.samples_max,
+            memory_max_bytes: memory_limit.map_or(defaults.memory_max_bytes, |limit| limit / 4),
+            concurrency_max: self.concurrency_max.into(),
+            features,
+            ..defaults
+        }
+    }
+}
+
+fn feature(name: &str) -> Result<Feature, String> {
+    Feature::named(name).ok_or_else(|| {
+        let all: Vec<&str> = Feature::ALL.into_iter().map(Feature::name).collect();
+        format!("there is no such feature; choose from: {}", all.join(", "))
+    })
+}
+
+/// What `tributary query` asks. Times are seconds since 1970 or RFC 3339.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct QueryArguments {
+    /// Address of the server, such as `http://localhost:9095`.
+    pub url: String,
+    /// The query.
+    #[arg(allow_hyphen_values = true)]
+    pub expression: String,
+    /// Time of evaluation [default: now].
+    #[arg(long, value_name = "TIME", value_parser = time_ms, allow_hyphen_values = true, conflicts_with = "start")]
+    pub time: Option<i64>,
+    /// First time of a range.
+    #[arg(long, value_name = "TIME", value_parser = time_ms, allow_hyphen_values = true)]
+    pub start: Option<i64>,
+    /// Last time of a range [default: now].
+    #[arg(long, value_name = "TIME", value_parser = time_ms, allow_hyphen_values = true, requires = "start")]
+    pub end: Option<i64>,
+    /// Distance of the times of a range [default: a sixtieth of it].
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_positive_duration, requires = "start")]
+    pub step: Option<Duration>,
+    /// Time for the whole answer.
+    #[arg(id = "answer_timeout", long = "timeout", value_name = "DURATION", default_value = "2m", value_parser = units::parse_positive_duration)]
+    pub timeout: Duration,
+}
+
+impl QueryArguments {
+    /// What to ask, where a time that was left out is `now_ms`.
+    pub fn ask(&self, now_ms: i64) -> Ask {
+        let millis = |step: Duration| i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
+        let when = match (self.start, self.time) {
+            (Some(start_ms), _) => {
+                let end_ms = self.end.unwrap_or(now_ms);
+                let step_ms = self
+                    .step
+                    .map_or((end_ms.saturating_sub(start_ms)) / 60, millis);
+                AskWhen::Range {
+                    start_ms,
+                    end_ms,
+                    step_ms: step_ms.max(1),
+                }
+            }
+            (None, Some(time_ms)) => AskWhen::At(time_ms),
+            (None, None) => AskWhen::Now,
+        };
+        Ask {
+            url: self.url.clone(),
+            query: self.expression.clone(),
+            when,
+            timeout: self.timeout,
+        }
+    }
+}
+
+fn time_ms(text: &str) -> Result<i64, String> {
+    parse_time(text)
+        .map_err(|why| format!("{why}; write seconds since 1970 or 2026-01-31T12:00:00Z"))
+}
+
 /// What is logged.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogFlags {
@@ -282,6 +399,8 @@ enum Sub {
     /// Write files for Grafana.
     #[command(subcommand)]
     Grafana(Grafana),
+    /// Ask a Prometheus, Tributary or any other, and print the answer as a table.
+    Query(QueryArguments),
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -315,6 +434,7 @@ pub fn parse(
             online,
         }) => Ok(Command::CheckConfig { file, web, online }),
         Some(Sub::Import(flags)) => Ok(Command::Import(flags)),
+        Some(Sub::Query(arguments)) => Ok(Command::Query(arguments)),
         Some(Sub::Demo(flags)) => Ok(Command::Demo(flags)),
         Some(Sub::Grafana(Grafana::Datasources(flags)))
             if flags.config_file.is_none() && flags.clusters.is_empty() =>
@@ -330,6 +450,30 @@ pub fn parse(
         }
         None => Ok(Command::Run(run)),
     }
+}
+
+/// Every flag of a run with its value, as `status/flags` shows them; empty for other commands.
+pub fn shown_flags(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> BTreeMap<String, String> {
+    let command = Arguments::command();
+    let Ok(matches) = Arguments::command().try_get_matches_from(arguments) else {
+        return BTreeMap::new();
+    };
+    let (matches, command) = match matches.subcommand() {
+        Some((name, inner)) => (inner, command.find_subcommand(name).unwrap_or(&command)),
+        None => (&matches, &command),
+    };
+    let flags = command.get_arguments().filter_map(|flag| {
+        let values = matches.try_get_raw(flag.get_id().as_str()).ok()?;
+        let values: Vec<_> = values
+            .into_iter()
+            .flatten()
+            .map(|value| value.to_string_lossy())
+            .collect();
+        Some((flag.get_long()?.to_owned(), values.join(",")))
+    });
+    flags.collect()
 }
 
 /// The completions for a shell, to be printed as they are.
@@ -445,6 +589,11 @@ mod tests {
         check("completions bash", "Completions(Bash)");
         check("demo", "Demo(DemoFlags { clusters: 3, series: 5000,");
         check(
+            "query http://h -1",
+            "Query(QueryArguments { url: \"http://h\", expression: \"-1\", time: None,",
+        );
+        check("query http://h up --start 10 --end 70", "Query(");
+        check(
             "demo --clusters 5 --series 10 --web.listen-address :1 --scrape.interval 1s --log.level warn",
             "Demo(DemoFlags { clusters: 5, series: 10,",
         );
@@ -452,6 +601,49 @@ mod tests {
             "grafana datasources --cluster a=http://a --url http://t:1/ --central-url http://c",
             "GrafanaDatasources(GrafanaFlags { url: \"http://t:1\", central_url: Some(\"http://c\"), no_default: false,",
         );
+    }
+
+    #[test]
+    fn a_query_has_times_and_steps() {
+        let check = |line: &str, want: AskWhen| match parsed(line).expect(line) {
+            Command::Query(arguments) => assert_eq!(arguments.ask(100_000).when, want, "{line}"),
+            other => panic!("{line}: {other:?}"),
+        };
+        let range = |start_ms, end_ms, step_ms| AskWhen::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        };
+        check("query http://h up", AskWhen::Now);
+        check("query http://h up --time 1.5", AskWhen::At(1500));
+        check(
+            "query http://h up --start 10 --end 70",
+            range(10_000, 70_000, 1000),
+        );
+        check(
+            "query http://h up --start 40 --step 15s",
+            range(40_000, 100_000, 15_000),
+        );
+    }
+
+    #[test]
+    fn flags_of_queries_reach_the_engine_and_are_shown() {
+        let line = "--cluster a=b --query.timeout 7s --enable-feature promql-experimental-functions,promql-duration-expr";
+        let settings = run(line).query.settings(Some(4 << 30));
+        assert_eq!(
+            (settings.timeout, settings.memory_max_bytes),
+            (Duration::from_secs(7), 1 << 30)
+        );
+        assert!(settings.features.has(Feature::ExperimentalFunctions));
+        let shown = shown_flags(std::iter::once("tributary").chain(line.split(' ')));
+        let check = |name: &str, want: &str| assert_eq!(shown[name], want, "{name}");
+        check("query.timeout", "7s");
+        check("query.max-samples", "50000000");
+        check(
+            "enable-feature",
+            "promql-experimental-functions,promql-duration-expr",
+        );
+        check("log.level", "info");
     }
 
     #[test]
@@ -497,6 +689,21 @@ mod tests {
             "begins neither with http:// or https:// nor with a slash; write it like",
         );
         check("demo --clusters 0", "0 is not in 1..=1000");
+        check("query http://h", "<EXPRESSION>");
+        check(
+            "query http://h up --time x",
+            "cannot parse \"x\" to a valid timestamp",
+        );
+        check("query http://h up --end 1", "--start <TIME>");
+        check(
+            "query http://h up --time 1 --start 1",
+            "cannot be used with",
+        );
+        check(
+            "--cluster a=b --enable-feature nope",
+            "there is no such feature; choose from: promql-experimental",
+        );
+        check("--cluster a=b --query.max-samples 0", "0 is not in 1..");
         check(
             "demo --config.file f",
             "unexpected argument '--config.file'",

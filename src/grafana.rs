@@ -15,10 +15,6 @@ use std::time::Duration;
 
 pub use check::{NoProvisioning, compare};
 
-/// Whether Tributary answers PromQL over all clusters itself. Then "All-Clusters" is Tributary, unless a central
-/// Prometheus is named, and "All-Clusters (recent)" is what it keeps in memory.
-const ANSWERS_QUERIES: bool = false;
-
 /// Whose data sources, and where Grafana finds them.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -58,15 +54,10 @@ struct DataSource {
 /// The file for these clusters: one data source each, by name, then All-Clusters. The same clusters in any order give
 /// the same bytes.
 pub fn provisioning(settings: &Settings) -> String {
-    let sources = data_sources(settings, ANSWERS_QUERIES);
-    let mut text = write::file(&sources);
-    if !sources.iter().any(|source| source.uid == names::UID_ALL) {
-        text.push_str(write::NO_ALL);
-    }
-    text
+    write::file(&data_sources(settings))
 }
 
-fn data_sources(settings: &Settings, answers_queries: bool) -> Vec<DataSource> {
+fn data_sources(settings: &Settings) -> Vec<DataSource> {
     let mut clusters: Vec<&Cluster> = settings.clusters.iter().collect();
     clusters.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     let titles = names::titles(clusters.iter().map(|cluster| cluster.name.as_str()));
@@ -82,12 +73,13 @@ fn data_sources(settings: &Settings, answers_queries: bool) -> Vec<DataSource> {
             scrape_interval: cluster.scrape_interval,
         })
         .collect();
-    sources.extend(of_all_clusters(settings, answers_queries));
+    sources.extend(of_all_clusters(settings));
     sources
 }
 
-/// The data sources that hold every cluster.
-fn of_all_clusters(settings: &Settings, answers_queries: bool) -> Vec<DataSource> {
+/// The data sources that hold every cluster: "All-Clusters" is Tributary itself unless a central Prometheus is named,
+/// "All-Clusters (recent)" is what Tributary keeps in memory.
+fn of_all_clusters(settings: &Settings) -> [DataSource; 2] {
     // A rate over all clusters needs two samples of the slowest one.
     let slowest = settings.clusters.iter().map(|c| c.scrape_interval).max();
     let all = DataSource {
@@ -107,16 +99,14 @@ fn of_all_clusters(settings: &Settings, answers_queries: bool) -> Vec<DataSource
         scrape_interval: all.scrape_interval,
     };
     let all = match &settings.central_url {
-        Some(central) => Some(DataSource {
+        Some(central) => DataSource {
             url: central.clone(),
             user: None,
             ..all
-        }),
-        None => answers_queries.then_some(all),
+        },
+        None => all,
     };
-    all.into_iter()
-        .chain(answers_queries.then_some(recent))
-        .collect()
+    [all, recent]
 }
 
 #[cfg(test)]
@@ -139,8 +129,8 @@ mod tests {
         }
     }
 
-    fn list(settings: &Settings, answers_queries: bool) -> Vec<(String, String, u64, bool)> {
-        data_sources(settings, answers_queries)
+    fn list(settings: &Settings) -> Vec<(String, String, u64, bool)> {
+        data_sources(settings)
             .into_iter()
             .map(|source| {
                 let seconds = source.scrape_interval.as_secs();
@@ -159,7 +149,7 @@ mod tests {
             line("A", "http://tributary:9095/clusters/a", 60, false),
             line("B-1", "http://tributary:9095/clusters/b-1", 15, false),
         ];
-        assert_eq!(list(&settings(&[("b-1", 15), ("a", 60)]), false), want);
+        assert_eq!(list(&settings(&[("b-1", 15), ("a", 60)]))[..2], want);
         let other = settings(&[("a", 60), ("b-1", 15)]);
         assert_eq!(
             provisioning(&settings(&[("b-1", 15), ("a", 60)])),
@@ -168,23 +158,17 @@ mod tests {
     }
 
     #[test]
-    fn all_clusters_is_the_central_server_until_we_answer_ourselves() {
+    fn all_clusters_is_us_unless_a_central_server_is_named() {
         let mut fleet = settings(&[("a", 15), ("b", 60)]);
-        assert_eq!(list(&fleet, false).len(), 2, "there is nobody to ask");
-        let recent = line(
-            "All-Clusters (recent)",
-            "http://tributary:9095/recent",
-            60,
-            false,
-        );
+        let url = "http://tributary:9095/recent";
+        let recent = line("All-Clusters (recent)", url, 60, false);
         let own = line("All-Clusters", "http://tributary:9095", 60, true);
-        assert_eq!(list(&fleet, true)[2..], [own, recent.clone()]);
+        assert_eq!(list(&fleet)[2..], [own, recent.clone()]);
         fleet.central_url = Some("http://central:9090".to_owned());
         let central = line("All-Clusters", "http://central:9090", 60, true);
-        assert_eq!(list(&fleet, false)[2], central);
-        assert_eq!(list(&fleet, true)[2..], [central, recent]);
+        assert_eq!(list(&fleet)[2..], [central, recent]);
         fleet.is_default = false;
-        let defaults = list(&fleet, true).into_iter().filter(|line| line.3);
+        let defaults = list(&fleet).into_iter().filter(|line| line.3);
         assert_eq!(defaults.count(), 0);
     }
 
@@ -193,7 +177,7 @@ mod tests {
         let mut fleet = settings(&[("a", 15)]);
         fleet.user = Some("grafana".to_owned());
         fleet.central_url = Some("http://central:9090".to_owned());
-        let users: Vec<_> = data_sources(&fleet, true)
+        let users: Vec<_> = data_sources(&fleet)
             .into_iter()
             .map(|source| source.user)
             .collect();
@@ -216,7 +200,7 @@ mod tests {
             &long,
         ];
         let fleet = settings(&names.map(|name| (name, 15)));
-        let sources = data_sources(&fleet, true);
+        let sources = data_sources(&fleet);
         for key in [
             |source: &DataSource| source.name.to_lowercase(),
             |source: &DataSource| source.uid.to_lowercase(),

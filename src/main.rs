@@ -9,10 +9,15 @@ use std::fmt::Display;
 use std::io::{Write as _, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
+use tributary::app::ask::{self, AskError};
 use tributary::app::{self, App, Load, Settings};
-use tributary::cli::{self, Command, DemoFlags, LogFlags, RunFlags, StorageFlags, WebFlags};
+use tributary::cli::{
+    self, Command, DemoFlags, LogFlags, QueryArguments, QueryFlags, RunFlags, StorageFlags,
+    WebFlags,
+};
 use tributary::config::web::{self, WebFile};
 use tributary::config::{self, Config};
 use tributary::demo;
@@ -37,6 +42,7 @@ fn main() -> ExitCode {
         Ok(Command::Import(flags)) => import::run(&flags),
         Ok(Command::Demo(flags)) => demo(&flags),
         Ok(Command::GrafanaDatasources(flags)) => datasources::run(&flags),
+        Ok(Command::Query(arguments)) => query(&arguments),
         Ok(Command::Completions(shell)) => {
             print(cli::completions(shell));
             Ok(())
@@ -61,6 +67,7 @@ fn run(flags: &RunFlags) -> Result<(), u8> {
     let app = build(
         config,
         &flags.web,
+        &flags.query,
         flags.storage,
         Memory { limit },
         Load::new(load),
@@ -98,6 +105,7 @@ fn check_config(file: &Path, web: Option<&Path>, online: bool) -> Result<(), u8>
 fn build(
     config: Config,
     web: &WebFlags,
+    query: &QueryFlags,
     storage: StorageFlags,
     memory: Memory,
     load: Load,
@@ -109,6 +117,8 @@ fn build(
         memory,
         lifecycle: web.enable_lifecycle,
         window: storage.window,
+        query: query.settings(memory.limit),
+        flags: cli::shown_flags(std::env::args_os()),
         cors: origins.map_err(|error| complain(WRONG_USE, error))?,
     };
     let app = App::build(config, &settings, load).map_err(|error| complain(FAILED, error))?;
@@ -146,11 +156,13 @@ fn demo(flags: &DemoFlags) -> Result<(), u8> {
     let said = flags.config_flags(named);
     let load = move || config::build(None, &said);
     let config = load().map_err(|errors| complain(WRONG_USE, errors))?;
+    let memory = Memory::default();
     let app = build(
         config,
         &flags.web,
+        &flags.query,
         flags.storage,
-        Memory::default(),
+        memory,
         Load::new(load),
     )?;
     if let Some(address) = app.addresses().first() {
@@ -159,6 +171,25 @@ fn demo(flags: &DemoFlags) -> Result<(), u8> {
     let result = serve(app);
     stop.cancel();
     result
+}
+
+/// The answer to standard output, what is said beside it to standard error.
+fn query(arguments: &QueryArguments) -> Result<(), u8> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX);
+    let table = ask::ask(&arguments.ask(now_ms)).map_err(|error| {
+        let code = if matches!(error, AskError::Address(_)) {
+            WRONG_USE
+        } else {
+            FAILED
+        };
+        complain(code, error)
+    })?;
+    print(table.text);
+    for note in table.notes {
+        complain(0, format!("warning: {note}"));
+    }
+    Ok(())
 }
 
 fn start_log(flags: LogFlags) {

@@ -18,6 +18,7 @@ mod functions;
 mod kahan;
 pub mod labels;
 pub mod memory;
+pub mod recent;
 mod plan;
 mod reach;
 mod run;

@@ -10,12 +10,14 @@
 //! | `/sd/prometheus` | the clusters as targets of a central Prometheus (`sd`) |
 //!
 //! Before them stands the [`door`]: TLS, passwords and headers by the web configuration.
+//! | `/api/v1/…`, `/recent/api/v1/…` | Prometheus' query API ([`api`]) |
 //!
 //! Nothing here computes for more than about 200 µs: joining and deflating pages runs in the pool, so `/-/healthy`
 //! answers while others read a gigabyte.
 
 pub mod admin;
 pub mod auth;
+pub mod api;
 mod body;
 mod clusters;
 pub mod cors;
@@ -57,6 +59,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use self::admin::Reload;
+use self::api::Api;
 use self::body::Body;
 use self::cors::Cors;
 use self::door::{Door, Stream};
@@ -104,6 +107,8 @@ pub struct Served {
     pub federate: federate::Settings,
     /// This process, for the detection of loops.
     pub instance_id: Arc<str>,
+    /// The query API.
+    pub api: Api,
     /// Where wishes to reload go; none: they are refused.
     pub reload: Option<mpsc::Sender<Reload>>,
     /// The way through to each cluster.
@@ -350,6 +355,9 @@ async fn dispatch(
         Err(outside) => ("other", *outside),
         Ok(request) if request.uri().path().starts_with(pass::PREFIX) => {
             pass::answer(request, served).await
+        }
+        Ok(request) if api::inside(request.uri().path()).is_some() => {
+            api::answer(request, served).await
         }
         Ok(request) => route(&request, served).await,
     }

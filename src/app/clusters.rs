@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, info_span};
 
-use super::settings;
+use super::{settings, shown};
 use crate::config::{Cluster, Config, EmptyMatch};
+use crate::scrape::learn::Learned;
 use crate::scrape::rules::{Claims, LabelConflict};
 use crate::scrape::status::Status;
 use crate::scrape::{self, Plan, Shared, learn};
@@ -43,6 +44,7 @@ pub(super) struct Running {
 struct Loop {
     cluster: Cluster,
     status: Arc<Status>,
+    learned: Arc<Learned>,
     stop: CancellationToken,
 }
 
@@ -117,6 +119,7 @@ impl Clusters {
         let plan = settings::plan(cluster, slot, rules, &self.shared, &self.instance_id);
         self.shared.metrics.register(&cluster.name);
         let status = plan.status.clone();
+        let known = plan.learned.clone();
         let Plan {
             client,
             settings,
@@ -133,6 +136,7 @@ impl Clusters {
         Loop {
             cluster: cluster.clone(),
             status,
+            learned: known,
             stop,
         }
     }
@@ -144,6 +148,8 @@ impl Clusters {
         self.served.statuses.store(Arc::new(statuses.collect()));
         let is_all = config.empty_match == EmptyMatch::All;
         self.served.federate.set_empty_match(is_all);
+        let learned = |name: &str| Some(self.running.by_name.get(name)?.learned.clone());
+        self.served.api.show(shown::of(config, learned));
     }
 }
 

@@ -118,6 +118,7 @@ impl Reloader {
             }
             Err(errors) => {
                 self.successful.set(0);
+                clusters.served.api.reload_failed();
                 error!(error = %errors, "Cannot reload the configuration; the old one stays.");
                 Err(errors.to_string())
             }

@@ -13,7 +13,7 @@ pub struct GrafanaFlags {
     /// Tributary's address as Grafana sees it.
     #[arg(long, value_name = "URL", default_value = "http://localhost:9095", value_parser = config::address)]
     pub url: String,
-    /// Address of the central Prometheus that scrapes Tributary, for All-Clusters; without it that is left out.
+    /// Address of the central Prometheus that scrapes Tributary, for All-Clusters; without it that is Tributary.
     #[arg(long, value_name = "URL", value_parser = config::address)]
     pub central_url: Option<String>,
     /// Do not make All-Clusters the default data source: for a Grafana whose other files name one.

@@ -20,11 +20,6 @@ prune: true
 datasources:
 ";
 
-/// Stands at the end where nobody answers for all clusters.
-pub(super) const NO_ALL: &str = "\
-# All-Clusters is left out: give --central-url URL, a Prometheus that scrapes Tributary's /federate.
-";
-
 /// The whole file.
 pub(super) fn file(sources: &[DataSource]) -> String {
     let mut text = HEAD.to_owned();

@@ -83,6 +83,7 @@ impl From<SourceError> for QueryError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Unavailable(text) => Self::execution(format!("expanding series: {text}")),
+            SourceError::Internal(text) => Self::internal(text),
             SourceError::Budget(stop) => stop.into(),
         }
     }

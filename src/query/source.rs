@@ -166,6 +166,9 @@ pub enum SourceError {
     /// Data that is needed cannot be had.
     #[error("{0}")]
     Unavailable(String),
+    /// Our own fault: work was lost.
+    #[error("{0}")]
+    Internal(String),
     /// A budget of the query or the process is used up.
     #[error(transparent)]
     Budget(#[from] crate::query::budget::Stop),

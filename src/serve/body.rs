@@ -107,6 +107,16 @@ impl Body {
         Self::held(Source::Made(pieces), None, held, deadline)
     }
 
+    /// As [`made`](Self::made), of pieces that hold on to nothing.
+    pub(super) fn streamed(pieces: mpsc::Receiver<Bytes>, deadline: Instant) -> Self {
+        Self {
+            source: Source::Made(pieces),
+            left: None,
+            _held: None,
+            deadline: Some(Box::pin(sleep_until(deadline))),
+        }
+    }
+
     /// What a cluster sends, as long as it says it is.
     pub(super) fn passed(
         body: PassedBody,

@@ -13,15 +13,13 @@ use super::testdata;
 const SHIPPED: &str = "grafana/provisioning/datasources/tributary.yaml";
 
 /// How the shipped file was made.
-const COMMAND: [&str; 8] = [
+const COMMAND: [&str; 6] = [
     "grafana",
     "datasources",
     "--config.file",
     "config/minimal.yaml",
     "--url",
     "http://tributary.monitoring.svc:9095",
-    "--central-url",
-    "http://prometheus-federated.svc:9090",
 ];
 
 fn shipped() -> String {
@@ -97,14 +95,20 @@ fn the_shipped_file_is_that_of_the_workshop() {
     check_rules(&sources);
     assert_eq!(
         texts(&sources, "name"),
-        ["Cluster-1", "Cluster-2", "All-Clusters"]
+        [
+            "Cluster-1",
+            "Cluster-2",
+            "All-Clusters",
+            "All-Clusters (recent)"
+        ]
     );
     assert_eq!(
         texts(&sources, "url"),
         [
             "http://tributary.monitoring.svc:9095/clusters/cluster-1",
             "http://tributary.monitoring.svc:9095/clusters/cluster-2",
-            "http://prometheus-federated.svc:9090",
+            "http://tributary.monitoring.svc:9095",
+            "http://tributary.monitoring.svc:9095/recent",
         ]
     );
     assert!(
@@ -120,7 +124,7 @@ fn the_shipped_file_is_that_of_the_workshop() {
     let theirs = self::sources(&fs::read_to_string(file).unwrap());
     for key in ["name", "type", "isDefault"] {
         let all = |sources: &[Value]| sources.iter().map(|s| s[key].clone()).collect::<Vec<_>>();
-        assert_eq!(all(&sources), all(&theirs), "{key}");
+        assert_eq!(all(&sources)[..3], all(&theirs), "{key}");
     }
     testdata::count("workshop_datasources", theirs.len());
 }
@@ -150,10 +154,6 @@ fn every_cluster_has_its_own_interval_and_a_name_that_grafana_takes() {
     ];
     let (out, err) = run(&[&flags[..], &more].concat(), 0);
     assert_eq!(err, "");
-    check_contains(
-        &out,
-        &["# All-Clusters is left out: give --central-url URL"],
-    );
     let sources = sources(&out);
     check_rules(&sources);
     let names = texts(&sources, "name");
@@ -166,7 +166,7 @@ fn every_cluster_has_its_own_interval_and_a_name_that_grafana_takes() {
             .to_owned()
     };
     let intervals: Vec<String> = sources.iter().map(interval).collect();
-    assert_eq!(intervals, ["90s", "30s", "30s", "30s", "30s"]);
+    assert_eq!(intervals, ["90s", "30s", "30s", "30s", "30s", "90s", "90s"]);
     assert_eq!(
         sources[2]["url"], "https://t/$$x/clusters/flag",
         "Grafana reads $$ as $"

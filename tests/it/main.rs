@@ -28,6 +28,8 @@ mod import;
 mod online;
 // Queries: upstream's own scripts.
 mod promqltest;
+// The engine over the window against a real Prometheus over blocks of the same samples.
+mod blocks;
 // Selectors: Prometheus' own /federate against ours, and our own vectors.
 mod scenarios;
 // PromQL: messages, places and format of a real server.
@@ -46,6 +48,8 @@ mod replicas;
 mod passing;
 // What is kept of the recent rounds.
 mod window;
+// The query API: shapes, clients, bad input.
+mod api;
 // Clients that ask for nonsense, read slowly, or come by the thousand.
 mod clients;
 // Our own door: TLS, client certificates, passwords, files that change.

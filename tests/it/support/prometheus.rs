@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,7 +28,13 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts with the text of a configuration file, in which `SELF` is the server's own address, and further flags.
     pub(crate) fn start(yaml: &str, flags: &[&str]) -> Self {
+        Self::start_filled(yaml, flags, |_| {})
+    }
+
+    /// The same over the blocks that `fill` puts into the folder of the data.
+    pub(crate) fn start_filled(yaml: &str, flags: &[&str], fill: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        fill(&folder.path().join("data"));
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let start = |address: SocketAddr| {
             let yaml = yaml.replace("SELF", &address.to_string());
