@@ -1,117 +1,243 @@
-//! What evaluation costs: the queries that dashboards over many clusters are made of, over series in memory with a
-//! sample every 15 seconds for 15 minutes, at one time and as a range of 60 steps. Selecting is not part of it.
+//! What a query over the full window of 20 clusters of 48,000 series costs, from its text to its value: a rate, a sum of
+//! what never changes, a quantile of histograms and a count of everything, each at one time and as a range of 15 minutes.
 //!
 //! ```text
 //! cargo bench --bench query
 //! ```
+//!
+//! Times are CPU time of the whole process, so that what else runs on the machine hardly counts. Filling the window
+//! takes most of the time: 58 million samples go through the real round for each shape.
 
-use std::hint::black_box;
+use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as Clock};
 
-use criterion::{Criterion, Throughput};
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{BenchmarkGroup, Criterion, SamplingMode};
 use tokio::runtime::Runtime;
+use tributary::demo::{ClusterSpec, Generator, Shape};
+use tributary::model::metadata::Metadata;
+use tributary::parse::Format;
 use tributary::pool::Pool;
-use tributary::query::budget::Budget;
-use tributary::query::labels::LabelSet;
-use tributary::query::memory::Memory;
-use tributary::query::source::{Hints, Samples, Selected, SeriesSet, Source, SourceError, Want};
-use tributary::query::{Engine, Query, Settings, When};
+use tributary::query::recent::{OnMissing, Recent};
+use tributary::query::{Answer, Engine, Query, Settings, Value, When};
+use tributary::scrape::Cache;
+use tributary::scrape::buffers::Buffers;
+use tributary::scrape::round::{End, Round};
+use tributary::scrape::rules::Rules;
+use tributary::store::window::Window;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const CLUSTERS: usize = 20;
-/// Series of the metric in each cluster.
-const SERIES: usize = 2_000;
-const STEP_MS: i64 = 15_000;
-const STEPS: i64 = 60;
+const CLUSTERS: u32 = 20;
+const SERIES: usize = 48_000;
 const START_MS: i64 = 1_800_000_000_000;
+const INTERVAL_MS: i64 = 15_000;
+const KEEP: Duration = Duration::from_secs(15 * 60);
+const STALE_AFTER: Duration = Duration::from_secs(60);
+/// As many as the window holds, so that a range of its length finds something at its beginning.
+const ROUNDS: i64 = 61;
 
-/// The bounds of the buckets of a histogram.
-const BOUNDS: [&str; 10] = [
-    "0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf",
-];
-
-const QUERIES: [(&str, &str); 4] = [
-    ("rate", "sum by (cluster) (rate(x_total[1m]))"),
-    ("sum", "sum by (cluster, namespace) (x_total)"),
-    (
-        "quantile",
-        "histogram_quantile(0.99, sum by (cluster, le) (rate(x_total[1m])))",
-    ),
-    ("count", "count(x_total)"),
+const QUERIES: [&str; 4] = [
+    "sum by (cluster)(rate(container_cpu_usage_seconds_total[1m]))",
+    r#"sum by (cluster, namespace)(kube_pod_container_resource_requests{resource="cpu"})"#,
+    "histogram_quantile(0.99, sum by (cluster, le)(rate(http_request_duration_seconds_bucket[1m])))",
+    r#"count({__name__=~".+"})"#,
 ];
 
 fn main() {
     let mut criterion = Criterion::default()
+        .with_measurement(OnCpu)
         .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
+        .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
-    let runtime = Runtime::new().expect("a runtime can be made");
-    let engine = Engine::new(Settings::default(), Pool::new(runtime.handle().clone(), 1));
-    let source = Fixed(runtime.block_on(series()));
-    let end_ms = START_MS + STEPS * STEP_MS;
-    let range = When::Range {
-        start_ms: START_MS,
-        end_ms,
-        step_ms: STEP_MS,
-    };
-    let mut group = criterion.benchmark_group("query");
-    group.throughput(Throughput::Elements((CLUSTERS * SERIES) as u64));
-    for (name, text) in QUERIES {
-        for (kind, when) in [("instant", When::Instant(end_ms)), ("range", range)] {
-            let query = Query::new(text, when);
-            group.bench_function(format!("{name}/{kind}"), |bench| {
-                bench.iter(|| {
-                    let answer = runtime.block_on(engine.run(&source, &query));
-                    black_box(answer.expect("the query is fine"))
-                });
-            });
+    for (name, shape) in [("plain", Shape::Plain), ("real", Shape::Real)] {
+        let window = filled(name, shape);
+        let asked = Asked::new(&window);
+        let mut group = criterion.benchmark_group(format!("query/{name}"));
+        group.sampling_mode(SamplingMode::Flat);
+        for text in QUERIES {
+            asked.bench(&mut group, text);
         }
+        group.finish();
     }
-    group.finish();
     criterion.final_summary();
 }
 
-/// Gives the same series whatever is asked for.
-struct Fixed(Arc<dyn SeriesSet>);
+/// When the last round began.
+fn last_ms() -> i64 {
+    START_MS + (ROUNDS - 1) * INTERVAL_MS
+}
 
-impl Source for Fixed {
-    async fn select(&self, _: &Want<'_>, _: &Budget) -> Result<Selected, SourceError> {
-        Ok(Selected::of(self.0.clone()))
+/// A window that all rounds of all clusters went into; one cluster after the other, which needs less memory.
+#[expect(clippy::print_stdout, reason = "what the numbers are about")]
+fn filled(name: &str, shape: Shape) -> Window {
+    let begin = Clock::now();
+    let window = Window::new(KEEP, "cluster".into());
+    for index in 1..=CLUSTERS {
+        fill(&window, index, shape);
+    }
+    let held = window.held();
+    let sum = |of: fn(&tributary::store::window::Held) -> u64| -> f64 {
+        held.iter().map(|(_, held)| of(held)).sum::<u64>() as f64 / 1e6
+    };
+    println!(
+        "query/{name}: {:.2} million series, {:.1} million samples in {:.0} MB, labels {:.0} MB; filled in {:.0} s",
+        sum(|held| held.series),
+        sum(|held| held.samples),
+        sum(|held| held.chunk_bytes + held.column_bytes),
+        sum(|held| held.label_bytes),
+        begin.elapsed().as_secs_f64(),
+    );
+    window
+}
+
+/// All rounds of one cluster.
+fn fill(window: &Window, index: u32, shape: Shape) {
+    let name = format!("cluster-{index:02}");
+    let spec = ClusterSpec {
+        name: name.clone(),
+        index,
+        shape,
+        series: SERIES,
+        seed: 1,
+        flaky: false,
+        source_interval: Duration::from_secs(15),
+    };
+    let rules = Arc::new(Rules {
+        cluster: name.clone(),
+        cluster_label: "cluster".into(),
+        replica_labels: vec!["prometheus_replica".into()],
+        honor_timestamps: true,
+        ..Rules::default()
+    });
+    let mut generator = Generator::new(&spec, START_MS);
+    let (buffers, metadata) = (Buffers::default(), Arc::new(Metadata::default()));
+    let (mut cache, mut body) = (Box::new(Cache::recording()), Vec::new());
+    for number in 0..ROUNDS {
+        let at_ms = START_MS + number * INTERVAL_MS;
+        body.clear();
+        generator.federate(at_ms, &mut body);
+        let mut round = Round::start(cache, rules.clone(), Format::Text, at_ms, &buffers);
+        for part in body.chunks(64 << 10) {
+            round.push(part).expect("the body is good");
+        }
+        round.end_body(End::Framed).expect("the body is whole");
+        let (next, result) = round.finish(&metadata);
+        cache = next;
+        let (mut snapshot, _) = result.expect("the body is good");
+        let recorded = snapshot.recorded.take().expect("the cache records");
+        let mut work = window.cluster(&name, STALE_AFTER).append(window, *recorded);
+        while !work.is_done() {
+            work.step();
+        }
     }
 }
 
-/// Counters with the labels of a container.
-async fn series() -> Arc<dyn SeriesSet> {
-    let all = (0..CLUSTERS).flat_map(|cluster| (0..SERIES).map(move |series| (cluster, series)));
-    let memory = Memory::new(all.map(|(cluster, series)| {
-        let labels = LabelSet::from_pairs([
-            ("__name__", "x_total"),
-            ("cluster", format!("cluster-{cluster:02}").as_str()),
-            ("container", "main"),
-            ("instance", format!("10.0.{}.7:9100", series % 50).as_str()),
-            ("job", "kubelet"),
-            ("le", BOUNDS[series % BOUNDS.len()]),
-            ("namespace", format!("team-{:02}", series % 40).as_str()),
-            ("pod", format!("pod-{series}-7c9d8f-x2x4z").as_str()),
-        ]);
-        let mut samples = Samples::default();
-        for at in -4..=STEPS {
-            let value = (at + 4) as f64 * (1.0 + series as f64);
-            samples.push(START_MS + at * STEP_MS, value);
+/// How far instant selectors look back.
+const LOOKBACK_MS: i64 = 300_000;
+
+/// The engine and what it reads.
+struct Asked {
+    runtime: Runtime,
+    engine: Engine,
+    source: Recent,
+}
+
+impl Asked {
+    fn new(window: &Window) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            // A thread that ends takes its CPU time along.
+            .thread_keep_alive(Duration::MAX)
+            .build()
+            .expect("a runtime starts");
+        let pool = Pool::new(runtime.handle().clone(), 1);
+        let view = Arc::new(window.view(last_ms()));
+        let source = Recent::new(
+            view,
+            "cluster".into(),
+            pool.clone(),
+            LOOKBACK_MS,
+            Vec::new(),
+            OnMissing::Fail,
+        );
+        Self {
+            engine: Engine::new(Settings::default(), pool),
+            runtime,
+            source,
         }
-        (labels, samples)
-    }));
-    let want = Want {
-        matchers: &[],
-        from_ms: 0,
-        to_ms: i64::MAX,
-        hints: Hints::default(),
-    };
-    let budget = Budget::unlimited();
-    let found = memory.select(&want, &budget).await;
-    found.expect("memory always answers").series
+    }
+
+    fn ask(&self, query: &Query) -> Answer {
+        let answer = self.runtime.block_on(self.engine.run(&self.source, query));
+        answer.expect("the query is good")
+    }
+
+    fn bench(&self, group: &mut BenchmarkGroup<'_, OnCpu>, text: &str) {
+        let range = When::Range {
+            start_ms: last_ms() - 15 * 60_000,
+            end_ms: last_ms(),
+            step_ms: INTERVAL_MS,
+        };
+        for (title, when) in [("instant", When::Instant(last_ms())), ("range", range)] {
+            let query = Query::new(text, when);
+            let first = self.ask(&query);
+            let size = match &first.value {
+                Value::Vector(samples) => samples.len(),
+                Value::Matrix(series) => series.iter().map(|series| series.points.len()).sum(),
+                Value::Scalar(..) | Value::String(..) => 1,
+            };
+            assert!(size > 0, "{text} finds something");
+            let read = first.stats.samples_read;
+            let title = format!("{title}: {text}: {read} read, {size} given");
+            group.bench_function(title, |bencher| bencher.iter(|| self.ask(&query)));
+        }
+    }
+}
+
+/// Measures CPU time of all threads.
+struct OnCpu;
+
+impl OnCpu {
+    /// The first number of `/proc/PID/task/ID/schedstat` is time on a CPU, in nanoseconds.
+    fn now() -> Duration {
+        let tasks = fs::read_dir("/proc/self/task").expect("the kernel lists threads");
+        let nanos = tasks.flatten().filter_map(|task| {
+            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanos.sum())
+    }
+}
+
+impl Measurement for OnCpu {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        Self::now()
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        Self::now().saturating_sub(start)
+    }
+
+    fn add(&self, one: &Duration, other: &Duration) -> Duration {
+        *one + *other
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        value.as_nanos() as f64
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
 }

@@ -13,6 +13,7 @@ import time
 
 from ask import ask_all
 from process import cpu_seconds, load, memory, stat_seconds
+from query import ask_queries
 from report import markdown
 from servers import INTERVAL_SECONDS, Fleet, Prometheus, Tributary, VictoriaMetrics
 
@@ -35,10 +36,18 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--clusters", type=int, default=20)
     parser.add_argument("--series", type=int, default=48_000, help="series of each cluster")
     parser.add_argument("--servers", nargs="+", choices=list(KINDS), default=list(KINDS), help="what to measure")
+    parser.add_argument("--queries", action="store_true", help="also measure queries, and everything with the window full")
+    parser.add_argument("--window", type=int, default=15, metavar="MINUTES", help="how much Tributary keeps, and the length of range queries")
+    parser.add_argument("--federate", action=argparse.BooleanOptionalAction, default=True, help="measure /federate")
     options = parser.parse_args()
     # The plain fleet is the bar of identity upstream; a real one is fetched in gzip.
     options.gzip = options.fleet == "real"
     return options
+
+
+def until_full(options) -> int:
+    """Seconds until the window is full, and a minute more; none where queries are not measured."""
+    return (options.window + 1) * 60 if options.queries else 0
 
 
 def measure(kind, fleet: Fleet, options, scratch: str) -> dict:
@@ -48,7 +57,7 @@ def measure(kind, fleet: Fleet, options, scratch: str) -> dict:
         clusters = len(fleet.clusters)
         server.wait_until("does not reach all clusters", lambda: server.up() == clusters, 300)
         # By now it has had the first round.
-        server.stay((options.warm_up - 1) * INTERVAL_SECONDS)
+        server.stay(max((options.warm_up - 1) * INTERVAL_SECONDS, until_full(options)))
         begin, stat_begin, fleet_begin = cpu_seconds(server.pid), stat_seconds(server.pid), cpu_seconds(fleet.pid)
         start = time.monotonic()
         server.stay(options.rounds * INTERVAL_SECONDS)
@@ -63,7 +72,9 @@ def measure(kind, fleet: Fleet, options, scratch: str) -> dict:
             "load": load(),
         }
         say(f"{server.name}: {result['round_cpu']:.3f} s of CPU per round, {result['memory_rounds']['rss'] / 1e6:.0f} MB")
-        result["answers"] = ask_all(server, rate, say)
+        result["queries"] = ask_queries(server, options.window, rate, say) if options.queries else []
+        result["memory_queries"] = memory(server.pid)
+        result["answers"] = ask_all(server, rate, say) if options.federate else []
         result["memory_answers"] = memory(server.pid)
         if server.up() != clusters:
             raise SystemExit(f"{server.name} lost a cluster while it was measured")
@@ -86,7 +97,8 @@ def main():
             "clusters": len(fleet.clusters),
             "series": options.series,
             "rounds": options.rounds,
-            "warm_up": options.warm_up,
+            "warm_up": max(options.warm_up, until_full(options) // INTERVAL_SECONDS),
+            "window": options.window,
             "interval": INTERVAL_SECONDS,
             "cpus": os.cpu_count(),
             "cpu_model": cpu_model(),

@@ -13,6 +13,8 @@ import urllib.request
 
 EVERYTHING = '{__name__=~".+"}'
 INTERVAL_SECONDS = 15
+# Most samples of a query: a count of everything over the window goes over the default of 50 million.
+SAMPLES_MAX = 1_000_000_000
 
 
 def free_ports(number: int) -> int:
@@ -110,6 +112,9 @@ class Measured(Server):
     empty_match_is_all = False
     # Whether an answer, or a part of it, may come from the one before.
     keeps_answers = False
+    # Where the query API is, and what each query is sent with.
+    query_api = "/api/v1"
+    query_parameters: dict = {}
 
     def __init__(self, command: list, address: str, scratch: str):
         self.address = address
@@ -152,6 +157,8 @@ class Tributary(Measured):
     """This project."""
 
     name, empty_match_is_all, keeps_answers = "Tributary", True, True
+    # The answers from its own samples, whatever may be asked elsewhere.
+    query_api = "/recent/api/v1"
 
     def __init__(self, fleet: Fleet, options, scratch: str):
         config = {
@@ -166,7 +173,9 @@ class Tributary(Measured):
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file, indent=1)
         address = f"127.0.0.1:{free_ports(1)}"
-        flags = ["--config.file", path, "--web.listen-address", address]
+        flags = ["--config.file", path, "--web.listen-address", address, "--storage.window", f"{options.window}m"]
+        if options.queries:
+            flags += ["--query.max-samples", str(SAMPLES_MAX)]
         super().__init__(["target/release/tributary", *flags], address, scratch)
 
     def up(self) -> int:
@@ -183,10 +192,11 @@ class Prometheus(Measured):
 
     name = "Prometheus"
 
-    def __init__(self, fleet: Fleet, _options, scratch: str):
+    def __init__(self, fleet: Fleet, options, scratch: str):
         address = f"127.0.0.1:{free_ports(1)}"
+        limits = ["--query.max-samples", str(SAMPLES_MAX)] if options.queries else []
         files = ["--config.file", prometheus_config(fleet, scratch), "--storage.tsdb.path", os.path.join(scratch, "prometheus")]
-        super().__init__(["prometheus", *files, "--web.listen-address", address], address, scratch)
+        super().__init__(["prometheus", *files, *limits, "--web.listen-address", address], address, scratch)
 
     @staticmethod
     def version() -> str:
@@ -197,6 +207,8 @@ class VictoriaMetrics(Measured):
     """Debian's, with the limits raised that a fleet of this size would meet."""
 
     name = "VictoriaMetrics"
+    # Else a range is answered from the one before.
+    query_parameters = {"nocache": "1"}
 
     def __init__(self, fleet: Fleet, options, scratch: str):
         address = f"127.0.0.1:{free_ports(1)}"

@@ -13,6 +13,9 @@ const BOUNDS: &[&str] = &[
     "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf",
 ];
 
+/// The same for a shape that has about one line of each family for each pod.
+const FEW_BOUNDS: &[&str] = &["0.05", "0.25", "1.0", "+Inf"];
+
 /// All families of a shape with about `series` lines, sorted by name.
 pub(super) fn of(shape: Shape, series: usize) -> Vec<Family> {
     let mut families = match shape {
@@ -53,7 +56,7 @@ fn real(series: usize) -> Vec<Family> {
     families
 }
 
-/// 22 families, a line of each for every container or pod.
+/// 22 families, a line of each for every container or pod; of the last, buckets of requests, four.
 fn plain() -> Vec<Family> {
     let mut families = cadvisor::twelve();
     families.extend(
@@ -67,13 +70,15 @@ fn plain() -> Vec<Family> {
             .filter(|family| family.lines() == 1),
     );
     families.truncate(21);
-    families.push(Family::new(
-        "http_requests_total",
-        "counter",
-        "Requests answered.",
+    let [buckets, _, _] = Family::histogram(
+        "http_request_duration_seconds",
+        "Time to answer a request, in seconds.",
         Form::App,
-        Pace::Count(0.1, 40.0),
-    ));
+        &[],
+        FEW_BOUNDS,
+        (0.2, 30.0),
+    );
+    families.push(buckets);
     families
 }
 

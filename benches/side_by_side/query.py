@@ -1,0 +1,83 @@
+"""Asks a server for queries over its recent samples, at one time and as a range, and counts what an answer costs."""
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from ask import SETTLE_SECONDS
+from process import cpu_seconds
+from servers import Measured
+
+STEP_SECONDS = 15
+
+QUERIES = [
+    "sum by (cluster)(rate(container_cpu_usage_seconds_total[1m]))",
+    'sum by (cluster, namespace)(kube_pod_container_resource_requests{resource="cpu"})',
+    "histogram_quantile(0.99, sum by (cluster, le)(rate(http_request_duration_seconds_bucket[1m])))",
+    'count({__name__=~".+"})',
+]
+
+# A query is repeated for so long, at least and at most so often: rounds go on meanwhile, and what they take in the mean
+# is subtracted, which is more exact the longer it is.
+REPEAT_SECONDS = 4
+REPEATS_MIN, REPEATS_MAX = 3, 200
+
+
+def fetch(server: Measured, text: str, window_minutes) -> bytes:
+    """The answer's body: at this moment, or, with a window, as a range of its length up to now."""
+    now = time.time()
+    parameters = {"query": text, "timeout": "10m"}
+    if window_minutes is None:
+        path, times = "query", {"time": f"{now:.3f}"}
+    else:
+        start = now - window_minutes * 60
+        path, times = "query_range", {"start": f"{start:.3f}", "end": f"{now:.3f}", "step": str(STEP_SECONDS)}
+    parameters |= times | server.query_parameters
+    url = f"http://{server.address}{server.query_api}/{path}?{urllib.parse.urlencode(parameters)}"
+    with urllib.request.urlopen(url, timeout=600) as answer:
+        return answer.read()
+
+
+def sizes(body: bytes) -> dict:
+    """Series, points and bytes of an answer, and the warnings in it."""
+    answer = json.loads(body)
+    result = answer["data"]["result"]
+    points = sum(len(series["values"]) if "values" in series else 1 for series in result)
+    return {"series": len(result), "points": points, "bytes": len(body), "warnings": answer.get("warnings", [])}
+
+
+def ask(server: Measured, text: str, window_minutes, round_rate: float) -> dict:
+    """One query: CPU seconds of the server per answer, seconds to the end of it, its size; or why there is none.
+
+    The server goes on scraping meanwhile; `round_rate`, the CPU seconds per second which that takes in the mean, is
+    subtracted for as long as the answers took.
+    """
+    try:
+        result = sizes(fetch(server, text, window_minutes))
+    except urllib.error.HTTPError as error:
+        return {"error": f"{error.code}: {error.read().decode(errors='replace')[:300]}"}
+    start, cpu_before, times = time.monotonic(), cpu_seconds(server.pid), 0
+    while times < REPEATS_MIN or (times < REPEATS_MAX and time.monotonic() - start < REPEAT_SECONDS):
+        fetch(server, text, window_minutes)
+        times += 1
+    answered = time.monotonic() - start
+    time.sleep(SETTLE_SECONDS)
+    raw, wall = cpu_seconds(server.pid) - cpu_before, time.monotonic() - start
+    cpu = max(0.0, raw - wall * round_rate) / times
+    return {**result, "cpu": cpu, "cpu_with_rounds": raw / times, "total": answered / times, "times": times}
+
+
+def ask_queries(server: Measured, window_minutes: int, round_rate: float, say) -> list:
+    """All queries, each at this moment and over the window."""
+    answers = []
+    for text in QUERIES:
+        for kind, minutes in (("instant", None), ("range", window_minutes)):
+            answer = ask(server, text, minutes, round_rate)
+            if "error" in answer:
+                say(f"{server.name}: {kind} {text}: {answer['error']}")
+            else:
+                say(f"{server.name}: {kind} {text}: {answer['cpu']:.4f} s of CPU, {answer['total']:.4f} s, {answer['series']} series")
+            answers.append({"query": text, "kind": kind, **answer})
+    return answers
