@@ -3,9 +3,9 @@
 //! ```text
 //!  clusters' /federate
 //!        │ bytes
-//!     cluster ──▶ scrape (parse ▶ relabel) ──▶ Snapshot ──▶ store ──▶ expose ──▶ serve: /federate
-//!                                                                                          │
-//!                                                                             central Prometheus
+//!     cluster ──▶ scrape (parse ▶ relabel) ──▶ Snapshot ──▶ store ──▶ expose ──▶ serve: /federate ──▶ central Prometheus
+//!                                                             │
+//!                                                          samples ──▶ query ──▶ serve: /api/v1 ──▶ Grafana, promtool
 //! ```
 //!
 //! `app` builds these stages from `config` and wires them; `demo` runs simulated clusters in front of them. The
