@@ -180,7 +180,7 @@ mod tests {
         file("token", "sesame");
         file(
             "t.yaml",
-            "clusters:\n- name: a\n  url: http://a:9090\n  labels: {region: \"eu\\\"west\"}\n  \
+            "clusters:\n- name: a\n  url: https://a:9090\n  labels: {region: \"eu\\\"west\"}\n  \
              authorization: {credentials_file: token}\n  \
              http_headers: {X-Tenant: {values: [hidden]}}\n",
         );
@@ -190,6 +190,6 @@ mod tests {
         assert_eq!(shown.yaml.matches("<secret>").count(), 2, "{}", shown.yaml);
         let read: serde_json::Value = serde_saphyr::from_str(&shown.yaml).unwrap();
         assert_eq!(read["clusters"][0]["labels"]["region"], "eu\"west");
-        assert_eq!(shown.clusters["a"].scrape_url, "http://a:9090/federate");
+        assert_eq!(shown.clusters["a"].scrape_url, "https://a:9090/federate");
     }
 }
