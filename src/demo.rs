@@ -74,6 +74,9 @@ Open:
   {scheme}://{shown}/metrics           the state of the proxy itself
   {scheme}://{shown}/api/v1/clusters   the clusters and how they do
 
+Ask all clusters, here or with {scheme}://{shown} as a Prometheus data source of Grafana:
+  tributary query {scheme}://{shown} 'sum by (cluster) (up)'
+
 Scrape config of a central Prometheus:
 
 {}
