@@ -10,11 +10,12 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 use tributary::demo::{ClusterSpec, Generator, Shape};
 use tributary::model::metadata::Metadata;
 use tributary::parse::Format;
@@ -74,7 +75,7 @@ fn last_ms() -> i64 {
 /// A window that all rounds of all clusters went into; one cluster after the other, which needs less memory.
 #[expect(clippy::print_stdout, reason = "what the numbers are about")]
 fn filled(name: &str, shape: Shape) -> Window {
-    let begin = Clock::now();
+    let begin = Instant::now();
     let window = Window::new(KEEP, "cluster".into());
     for index in 1..=CLUSTERS {
         fill(&window, index, shape);

@@ -107,6 +107,30 @@ fn write_cluster(out: &mut String, cluster: &Cluster) {
     for (key, limit) in limits {
         line(out, &format!("  {key}"), &limit.to_string());
     }
+    write_auth(out, cluster);
+    if !cluster.http_headers.is_empty() {
+        let names = cluster.http_headers.iter();
+        let names: Vec<String> = names
+            .map(|(name, _)| format!("{}: <secret>", quoted(name)))
+            .collect();
+        line(out, "  http_headers", &format!("{{{}}}", names.join(", ")));
+    }
+    // What the rules are made of is not kept as text; what they do is.
+    let actions = cluster.rules.iter();
+    let actions: Vec<String> = actions
+        .map(|rule| {
+            format!(
+                "{{action: {}}}",
+                format!("{:?}", rule.action()).to_lowercase()
+            )
+        })
+        .collect();
+    let actions = format!("[{}]", actions.join(", "));
+    line(out, "  metric_relabel_configs", &actions);
+}
+
+/// The kind of the credentials, and nothing that must not be known.
+fn write_auth(out: &mut String, cluster: &Cluster) {
     match &cluster.auth {
         Some(Auth::Header { scheme, .. }) => {
             let value = format!("{{type: {}, credentials: <secret>}}", quoted(scheme));
@@ -127,25 +151,6 @@ fn write_cluster(out: &mut String, cluster: &Cluster) {
         }
         None => {}
     }
-    if !cluster.http_headers.is_empty() {
-        let names = cluster.http_headers.iter();
-        let names: Vec<String> = names
-            .map(|(name, _)| format!("{}: <secret>", quoted(name)))
-            .collect();
-        line(out, "  http_headers", &format!("{{{}}}", names.join(", ")));
-    }
-    // What the rules are made of is not kept as text; what they do is.
-    let actions = cluster.rules.iter();
-    let actions: Vec<String> = actions
-        .map(|rule| {
-            format!(
-                "{{action: {}}}",
-                format!("{:?}", rule.action()).to_lowercase()
-            )
-        })
-        .collect();
-    let actions = format!("[{}]", actions.join(", "));
-    line(out, "  metric_relabel_configs", &actions);
 }
 
 fn line(out: &mut String, key: &str, value: &str) {

@@ -2,13 +2,13 @@
 //!
 //! | Endpoint | Answered from |
 //! |---|---|
-//! | `query`, `query_range` | the engine over the window ([`query`]) |
-//! | `labels`, `label/NAME/values`, `series` | the window's index ([`labels`]) |
-//! | `metadata` | what the clusters' servers say of their metrics ([`metadata`]) |
+//! | `query`, `query_range` | the engine over the window (`query`) |
+//! | `labels`, `label/NAME/values`, `series` | the window's index (`labels`) |
+//! | `metadata` | what the clusters' servers say of their metrics (`metadata`) |
 //! | `format_query`, `parse_query` | the parser |
-//! | `targets`, `scrape_pools` | our clusters, each as one target ([`targets`]) |
-//! | `status/…` | ourselves ([`status`]) |
-//! | `rules`, `alerts`, `alertmanagers`, `query_exemplars` | nobody: they are empty and well-formed ([`empty`]) |
+//! | `targets`, `scrape_pools` | our clusters, each as one target (`targets`) |
+//! | `status/…` | ourselves (`status`) |
+//! | `rules`, `alerts`, `alertmanagers`, `query_exemplars` | nobody: they are empty and well-formed (`empty`) |
 //!
 //! `/recent/api/v1/…` is the same, always from the window. What Grafana sends, and in which way, decides the details:
 //! forms in bodies and URLs at once, GET and POST, gzip and no other coding.

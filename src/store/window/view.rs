@@ -320,7 +320,7 @@ impl<'v> Series<'v> {
     }
 
     /// Gives `push` the samples from `start_ms` to `end_ms`, both included: milliseconds since 1970, strictly rising,
-    /// and values bit for bit. A stale marker ([`STALE`](crate::store::column::STALE)) stands where the series ended,
+    /// and values bit for bit. A stale marker ([`STALE`]) stands where the series ended,
     /// if one of the samples is before it.
     pub fn samples(
         &self,
