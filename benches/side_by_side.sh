@@ -6,9 +6,10 @@
 #   benches/side_by_side.sh [plain|real] [--servers NAME…] [--rounds 3] [--warm-up 3] [--clusters 20] [--series 48000]
 #                           [--queries] [--window 15] [--no-federate]
 #
-# With --queries each server is left alone until Tributary's window (--window, in minutes) is full, and a minute more:
-# everything is measured with it full, and a range query is as long as it. That adds 18 minutes to each server; a
-# shorter window serves to try it out. --no-federate leaves /federate out.
+# Without --queries Tributary runs with --storage.window 0: that is the federation alone. With --queries each server is
+# left alone until Tributary's window (--window, in minutes) is full, and a minute more: everything is measured with it
+# full, and a range query is as long as it. That adds 18 minutes to each server; a shorter window serves to try it out.
+# --no-federate leaves /federate out.
 #
 # A Markdown table goes to stdout, what happens meanwhile to stderr, the raw numbers to
 # target/side_by_side/FLEET.json. With all three servers a fleet takes about ten minutes (`--servers Tributary

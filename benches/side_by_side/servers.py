@@ -173,7 +173,9 @@ class Tributary(Measured):
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file, indent=1)
         address = f"127.0.0.1:{free_ports(1)}"
-        flags = ["--config.file", path, "--web.listen-address", address, "--storage.window", f"{options.window}m"]
+        # Without queries the federation alone is measured.
+        window = f"{options.window}m" if options.queries else "0"
+        flags = ["--config.file", path, "--web.listen-address", address, "--storage.window", window]
         if options.queries:
             flags += ["--query.max-samples", str(SAMPLES_MAX)]
         super().__init__(["target/release/tributary", *flags], address, scratch)
