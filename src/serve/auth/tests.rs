@@ -141,7 +141,19 @@ async fn the_same_credentials_wait_for_one_check() {
     for one in many {
         set.push(Box::pin(one));
     }
-    // All of them begin before the first ends.
+    // All of them begin before the first ends: the pool's one place is taken until then.
+    let (started, taken) = tokio::sync::oneshot::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let pool = guard.pool.clone();
+    let holder = tokio::spawn(async move {
+        let wait = move || {
+            let _ = started.send(());
+            // Ends when the sender goes.
+            let _ = held.recv();
+        };
+        pool.run(wait).await
+    });
+    taken.await.unwrap();
     for one in &mut set {
         let begun = std::future::poll_fn(|context| {
             std::task::Poll::Ready(one.as_mut().poll(context).is_pending())
@@ -149,6 +161,8 @@ async fn the_same_credentials_wait_for_one_check() {
         assert!(begun.await);
     }
     assert_eq!(guard.memory().waiting.len(), 1);
+    drop(release);
+    holder.await.unwrap().unwrap();
     for one in set {
         assert_eq!(one.await, Verdict::Good);
     }
