@@ -85,9 +85,10 @@ struct Simulated<'w> {
     buffers: Buffers,
     window: Option<&'w Window>,
     name: String,
-    /// Time of each round but the first, then in light and in heavy steps of the window, and in the longest one.
+    /// Time of each round but the first, then of the window's steps after it, and of the longest step of all.
     parsing: Vec<Duration>,
     appending: Duration,
+    entering: Duration,
     sealing: Duration,
     longest: Duration,
     last: Option<Snapshot>,
@@ -125,6 +126,7 @@ impl<'w> Simulated<'w> {
             name,
             parsing: Vec::new(),
             appending: Duration::ZERO,
+            entering: Duration::ZERO,
             sealing: Duration::ZERO,
             longest: Duration::ZERO,
             last: None,
@@ -156,7 +158,7 @@ impl<'w> Simulated<'w> {
         }
         if number == 0 {
             self.parsing.clear();
-            (self.appending, self.sealing) = Default::default();
+            (self.appending, self.entering, self.sealing) = Default::default();
         }
         self.last = Some(snapshot);
     }
@@ -165,16 +167,23 @@ impl<'w> Simulated<'w> {
         let begin = on_cpu();
         let cluster = window.cluster(&self.name, STALE_AFTER);
         let mut work = cluster.append(window, recorded);
-        while !work.is_done() && !work.is_heavy() {
-            work.step();
-        }
         self.appending += on_cpu().saturating_sub(begin);
+        // New series first, then the light step, then sealing.
+        let mut is_shown = false;
         while !work.is_done() {
-            let begin = on_cpu();
+            let (begin, is_heavy) = (on_cpu(), work.is_heavy());
             work.step();
             let spent = on_cpu().saturating_sub(begin);
-            self.sealing += spent;
-            self.longest = self.longest.max(spent);
+            let total = match (is_heavy, is_shown) {
+                (false, _) => &mut self.appending,
+                (true, false) => &mut self.entering,
+                (true, true) => &mut self.sealing,
+            };
+            *total += spent;
+            is_shown |= !is_heavy;
+            if is_heavy {
+                self.longest = self.longest.max(spent);
+            }
         }
     }
 }
@@ -200,9 +209,10 @@ fn costs(name: &str, shape: Shape) {
     let samples = f64::from(ROUNDS - 1) * SERIES as f64;
     let nanos = |time: Duration| time.as_nanos() as f64 / samples;
     println!(
-        "window/{name}/append: {:.1} ns a sample ({:.1} on the scrape thread, {:.1} in the pool, longest slice {:.1} ms); recording makes a round {:+.1} ns a sample slower (median; of {:.1})",
-        nanos(with.appending) + nanos(with.sealing),
+        "window/{name}/append: {:.1} ns a sample ({:.1} on the scrape thread; in the pool {:.1} for new series and {:.1} for sealing, longest slice {:.1} ms); recording makes a round {:+.1} ns a sample slower (median; of {:.1})",
+        nanos(with.appending + with.entering + with.sealing),
         nanos(with.appending),
+        nanos(with.entering),
         nanos(with.sealing),
         with.longest.as_secs_f64() * 1e3,
         slower(&with.parsing, &without.parsing),

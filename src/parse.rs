@@ -14,6 +14,7 @@
 //! series.rs         what both share of a sample: name, labels, `plain`
 //! cursor.rs         the place in the window; quoted strings and their escapes
 //! number.rs         values and timestamps
+//! finished.rs       the labels of lines that we wrote ourselves
 //! error.rs          what can be wrong, and how it is said
 //! ```
 
@@ -24,6 +25,7 @@ use crate::model::metadata::MetricKind;
 mod content_type;
 mod cursor;
 mod error;
+pub mod finished;
 pub mod number;
 mod openmetrics;
 mod series;

@@ -22,6 +22,12 @@ pub(super) const NO_STAMP: i64 = i64::MIN;
 /// The group of a series that has none yet.
 const NO_GROUP: u32 = u32::MAX;
 
+/// Slots that are worked on together: as many as a word has bits.
+pub(super) const WORD: usize = 64;
+
+/// The values of so many slots, [`STALE`] where no series is.
+pub(super) type Block = [u64; WORD];
+
 /// What a round said of every series.
 #[derive(Debug)]
 pub struct Column {
@@ -108,6 +114,43 @@ impl Column {
         }
     }
 
+    /// Makes the values of the slots from `64 * word` on those of this round; what stands there is those of the round
+    /// behind it. Returns a bit for each slot whose value is another then.
+    pub(super) fn step_back(&self, word: usize, block: &mut Block) -> u64 {
+        match &self.values {
+            Values::All(values) => {
+                let values = values.get(WORD * word..).unwrap_or_default();
+                let mut is_changed = 0;
+                for (bit, place) in block.iter_mut().enumerate() {
+                    let value = values.get(bit).copied().unwrap_or(STALE);
+                    is_changed |= u64::from(*place != value) << bit;
+                    *place = value;
+                }
+                is_changed
+            }
+            Values::Changed {
+                slots,
+                is_changed,
+                ranks,
+                values,
+            } => {
+                let mut bits = is_changed.get(word).copied().unwrap_or(0);
+                let rank = ranks.get(word).map_or(0, |rank| *rank as usize);
+                let is_changed = bits | clear_beyond(block, slots.saturating_sub(WORD * word));
+                for value in &values[rank..][..bits.count_ones() as usize] {
+                    block[bits.trailing_zeros() as usize] = *value;
+                    bits &= bits - 1;
+                }
+                is_changed
+            }
+        }
+    }
+
+    /// The timestamp of a group; [`NO_STAMP`] if it has none.
+    pub(super) fn stamp_of(&self, group: usize) -> i64 {
+        self.stamps.get(group).copied().unwrap_or(NO_STAMP)
+    }
+
     /// The values of all slots, if they stand here: those of a cluster's newest round do.
     pub(super) fn all(&self) -> Option<&[u64]> {
         match &self.values {
@@ -120,33 +163,30 @@ impl Column {
     /// for each slot that has a value here and none there.
     pub(super) fn shortened(&self, behind: &Self, mut gone: impl FnMut(u32)) -> Option<Self> {
         let (values, next) = (self.all()?, behind.all()?);
-        let words = values.len().div_ceil(64);
+        let words = values.len().div_ceil(WORD);
         let (mut is_changed, mut ranks) = (Vec::with_capacity(words), Vec::with_capacity(words));
-        let mut changed = Vec::with_capacity(values.len() / 2);
-        for (word, values) in values.chunks(64).enumerate() {
-            let next = next.get(64 * word..).unwrap_or_default();
-            ranks.push(u32::try_from(changed.len()).expect("slots are 32 bits wide"));
-            // Without a branch a slot: which have changed is not to be foreseen.
-            let mut bits = 0_u64;
-            for (bit, &value) in values.iter().enumerate() {
-                let next = next.get(bit).copied().unwrap_or(STALE);
-                bits |= u64::from(value != next) << bit;
-            }
+        let mut count = 0;
+        for (word, values) in values.chunks(WORD).enumerate() {
+            let bits = differing(values, next.get(WORD * word..).unwrap_or_default());
+            ranks.push(count);
+            is_changed.push(bits);
+            count += bits.count_ones();
+        }
+        let mut changed = Vec::with_capacity(count as usize);
+        for (word, &bits) in is_changed.iter().enumerate() {
             let mut left = bits;
             while left != 0 {
-                let bit = left.trailing_zeros() as usize;
+                let slot = WORD * word + left.trailing_zeros() as usize;
                 left &= left - 1;
-                changed.push(values[bit]);
-                if next.get(bit).is_none_or(|next| *next == STALE) {
-                    gone(u32::try_from(64 * word + bit).expect("slots are 32 bits wide"));
+                changed.push(values[slot]);
+                if next.get(slot).is_none_or(|next| *next == STALE) {
+                    gone(u32::try_from(slot).expect("slots are 32 bits wide"));
                 }
             }
-            is_changed.push(bits);
         }
         if changed.len() > values.len() - values.len() / 8 {
             return None;
         }
-        changed.shrink_to_fit();
         Some(Self {
             number: self.number,
             at_ms: self.at_ms,
@@ -165,8 +205,7 @@ impl Column {
     /// The timestamp of a slot that has a value.
     #[inline]
     pub(super) fn stamp(&self, slot: usize) -> i64 {
-        let group = self.groups.get(slot);
-        self.stamps.get(group as usize).copied().unwrap_or(NO_STAMP)
+        self.stamp_of(self.groups.get(slot) as usize)
     }
 
     /// Bytes held, without the groups, which columns share.
@@ -182,6 +221,32 @@ impl Column {
         };
         size_of::<Self>() + values + 8 * self.stamps.capacity()
     }
+}
+
+/// A bit for each of 64 slots, or the fewer there are, whose value is another one in `next`. Without a branch a slot:
+/// which have changed is not to be foreseen.
+fn differing(values: &[u64], next: &[u64]) -> u64 {
+    let mut bits = 0;
+    if let (Some(values), Some(next)) = (values.first_chunk::<WORD>(), next.first_chunk::<WORD>()) {
+        for bit in 0..WORD {
+            bits |= u64::from(values[bit] != next[bit]) << bit;
+        }
+        return bits;
+    }
+    for (bit, &value) in values.iter().enumerate() {
+        bits |= u64::from(value != next.get(bit).copied().unwrap_or(STALE)) << bit;
+    }
+    bits
+}
+
+/// Leaves only the first `slots` values of a block; returns a bit for each that is another then.
+fn clear_beyond(block: &mut Block, slots: usize) -> u64 {
+    let mut is_changed = 0;
+    for (bit, value) in block.iter_mut().enumerate().skip(slots) {
+        is_changed |= u64::from(*value != STALE) << bit;
+        *value = STALE;
+    }
+    is_changed
 }
 
 /// The values of a slot in columns one behind the other, of which the last one holds all.
@@ -237,8 +302,10 @@ pub(super) struct Groups {
 struct Moved {
     /// A bit for each slot.
     is_moved: Vec<u64>,
-    /// Slots and their groups, by slot.
-    slots: Vec<(u32, u32)>,
+    /// By 64 slots: how many before them have moved.
+    ranks: Vec<u32>,
+    /// The groups of those that have, by slot.
+    groups: Vec<u32>,
 }
 
 /// A new base is made when more than one slot in so many has moved.
@@ -248,18 +315,50 @@ impl Groups {
     /// The group of a slot; a number that no group has for a slot without.
     #[inline]
     pub(super) fn get(&self, slot: usize) -> u32 {
-        let word = self.moved.is_moved.get(slot / 64).copied().unwrap_or(0);
-        if word >> (slot % 64) & 1 == 1 {
-            return self.moved(slot);
+        let (word, bit) = (self.moved_in(slot / WORD), 1 << (slot % WORD));
+        if word & bit != 0 {
+            let rank = self.moved.ranks[slot / WORD] + (word & (bit - 1)).count_ones();
+            return self.moved.groups[rank as usize];
         }
         self.base.get(slot).copied().unwrap_or(NO_GROUP)
     }
 
-    #[cold]
-    fn moved(&self, slot: usize) -> u32 {
-        let slots = &self.moved.slots;
-        let found = slots.binary_search_by_key(&slot, |(slot, _)| *slot as usize);
-        found.map_or(NO_GROUP, |at| slots[at].1)
+    /// A bit for each of 64 slots: it is not in the group that the base says.
+    #[inline]
+    fn moved_in(&self, word: usize) -> u64 {
+        self.moved.is_moved.get(word).copied().unwrap_or(0)
+    }
+
+    fn base_differing(&self, other: &Self, word: usize) -> u64 {
+        let of = |base: &'_ Arc<Vec<u32>>| base.get(WORD * word..)?.first_chunk::<WORD>().copied();
+        let (Some(ours), Some(theirs)) = (of(&self.base), of(&other.base)) else {
+            return u64::MAX;
+        };
+        let mut differing = 0;
+        for bit in 0..WORD {
+            differing |= u64::from(ours[bit] != theirs[bit]) << bit;
+        }
+        differing
+    }
+
+    /// A bit for each of 64 slots whose group is another one in `other`.
+    #[inline]
+    pub(super) fn differing(&self, other: &Self, word: usize) -> u64 {
+        if self.is(other) {
+            return 0;
+        }
+        let mut left = self.moved_in(word) | other.moved_in(word);
+        if !Arc::ptr_eq(&self.base, &other.base) {
+            left |= self.base_differing(other, word);
+        }
+        let mut differing = 0;
+        while left != 0 {
+            let bit = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let slot = WORD * word + bit;
+            differing |= u64::from(self.get(slot) != other.get(slot)) << bit;
+        }
+        differing
     }
 
     /// Whether the groups of all slots are known to be the same.
@@ -269,7 +368,12 @@ impl Groups {
 
     /// Address and bytes of what others may share.
     pub(super) fn shared(&self) -> [(usize, usize); 2] {
-        let moved = 8 * (self.moved.is_moved.capacity() + self.moved.slots.capacity());
+        let Moved {
+            is_moved,
+            ranks,
+            groups,
+        } = &*self.moved;
+        let moved = 8 * is_moved.capacity() + 4 * (ranks.capacity() + groups.capacity());
         [
             (Arc::as_ptr(&self.base).addr(), 4 * self.base.capacity()),
             (Arc::as_ptr(&self.moved).addr(), moved),
@@ -414,12 +518,17 @@ impl Recorder {
             return;
         }
         let mut moved = Moved {
-            is_moved: vec![0; self.groups.len().div_ceil(64)],
-            slots: Vec::with_capacity(self.changed.len()),
+            is_moved: vec![0; self.groups.len().div_ceil(WORD)],
+            ..Moved::default()
         };
         for &slot in &self.changed {
-            moved.is_moved[slot as usize / 64] |= 1 << (slot % 64);
-            moved.slots.push((slot, self.groups[slot as usize]));
+            moved.is_moved[slot as usize / WORD] |= 1 << (slot as usize % WORD);
+            moved.groups.push(self.groups[slot as usize]);
+        }
+        let mut rank = 0;
+        for word in &moved.is_moved {
+            moved.ranks.push(rank);
+            rank += word.count_ones();
         }
         self.published.moved = Arc::new(moved);
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::chunk::Shape;
-use super::column::{Column, Groups, STALE, SlotValues};
+use super::column::{Column, Groups, STALE, SlotValues, WORD};
 
 /// No last timestamp: the slot is empty.
 pub(super) const NEVER: i64 = i64::MIN;
@@ -36,12 +36,6 @@ pub(super) struct Lasts {
 }
 
 impl Edge {
-    /// The last timestamp of a slot; [`NEVER`] where no series is.
-    #[inline]
-    pub(super) fn last(&self, slot: usize) -> i64 {
-        self.lasts.get(slot)
-    }
-
     /// Bytes held, without the groups, which columns and batches share.
     pub(super) fn bytes(&self) -> usize {
         self.lasts.bytes() + self.hints.capacity() + size_of::<Shape>() * self.shapes.capacity()
@@ -60,7 +54,7 @@ impl Edge {
             lasts.push(if value.is_none_or(|value| value == STALE) {
                 NEVER
             } else {
-                self.last(slot).max(column.stamp(slot))
+                self.lasts.get(slot).max(column.stamp(slot))
             });
         }
         self.lasts = Arc::new(lasts);
@@ -73,7 +67,7 @@ impl Lasts {
         Self {
             groups,
             ends,
-            is_other: vec![0; slots.div_ceil(64)],
+            is_other: vec![0; slots.div_ceil(WORD)],
             others: Vec::new(),
             slots: 0,
         }
@@ -105,7 +99,7 @@ impl Lasts {
         let slot = self.slots;
         self.slots += 1;
         if last != self.end_of_group(slot) {
-            self.is_other[slot / 64] |= 1 << (slot % 64);
+            self.is_other[slot / WORD] |= 1 << (slot % WORD);
             if last != NEVER {
                 let slot = u32::try_from(slot).expect("slots are 32 bits wide");
                 self.others.push((slot, last));
@@ -113,12 +107,31 @@ impl Lasts {
         }
     }
 
+    /// Enters the next slot: its last sample is the one of its group.
     #[inline]
-    fn get(&self, slot: usize) -> i64 {
+    pub(super) fn push_with_group(&mut self) {
+        self.slots += 1;
+    }
+
+    /// A bit for each of 64 slots whose last sample is not the one of its group.
+    pub(super) fn others(&self, word: usize) -> u64 {
+        let entered = self.slots.saturating_sub(WORD * word);
+        let beyond = u64::MAX.checked_shl(u32::try_from(entered).unwrap_or(u32::MAX));
+        self.is_other.get(word).copied().unwrap_or(0) | beyond.unwrap_or(0)
+    }
+
+    /// The last timestamp of a group; [`NEVER`] if it has none.
+    pub(super) fn end(&self, group: usize) -> i64 {
+        self.ends.get(group).copied().unwrap_or(NEVER)
+    }
+
+    /// The last timestamp of a slot; [`NEVER`] where no series is.
+    #[inline]
+    pub(super) fn get(&self, slot: usize) -> i64 {
         if slot >= self.slots {
             return NEVER;
         }
-        if self.is_other[slot / 64] >> (slot % 64) & 1 == 1 {
+        if self.is_other[slot / WORD] >> (slot % WORD) & 1 == 1 {
             let found = self
                 .others
                 .binary_search_by_key(&slot, |(slot, _)| *slot as usize);
@@ -129,8 +142,7 @@ impl Lasts {
 
     #[inline]
     fn end_of_group(&self, slot: usize) -> i64 {
-        let group = self.groups.get(slot) as usize;
-        self.ends.get(group).copied().unwrap_or(NEVER)
+        self.end(self.groups.get(slot) as usize)
     }
 
     fn bytes(&self) -> usize {

@@ -12,23 +12,18 @@
 //! same memory, and a death is a mark that no round they hold is behind; so both copy next to nothing. Of the texts the
 //! writer copies the blocks that it changes.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher;
+mod writer;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-
+pub(super) use self::writer::IndexWriter;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
-use crate::parse::Label;
 
 /// Texts in a block: what one new text makes the writer copy.
-const BLOCK: usize = 256;
-
-/// A table is written anew when one row in so many is too old.
-const EXPIRED_SHARE: u32 = 4;
+const BLOCK: usize = 64;
 
 /// Texts by number.
 #[derive(Clone, Debug, Default)]
@@ -269,8 +264,8 @@ pub(super) struct Index {
     by_name: Arc<Vec<u32>>,
     /// Rows in all tables.
     pub(super) rows: usize,
-    /// Bytes held.
-    pub(super) bytes: usize,
+    /// Bytes of texts, and of what the writer holds.
+    other_bytes: usize,
 }
 
 /// A row of a table.
@@ -316,6 +311,12 @@ impl<'a> Verdicts<'a> {
 }
 
 impl Index {
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let tables = self.tables.iter().flatten();
+        self.other_bytes + tables.map(|table| table.bytes()).sum::<usize>()
+    }
+
     pub(super) fn table(&self, table: u32) -> &Arc<Table> {
         self.tables[table as usize]
             .as_ref()
@@ -494,297 +495,4 @@ impl Index {
 pub(super) enum Rows<'a> {
     All,
     Some(&'a [Place]),
-}
-
-/// Writes the index of an era.
-#[derive(Debug, Default)]
-pub(super) struct IndexWriter {
-    pub(super) index: Index,
-    hasher: DefaultHashBuilder,
-    /// Texts by content, how often each is used, and numbers to use again.
-    numbers: HashTable<u32>,
-    uses: Vec<u32>,
-    free: Vec<u32>,
-    text_bytes: usize,
-    /// Tables by metric name and label names.
-    tables: HashMap<(u32, Arc<[u32]>), u32>,
-    free_tables: Vec<u32>,
-    /// By slot: its row.
-    places: Vec<Option<Place>>,
-    /// Rows without a slot, by the hash of their cells: a series that comes again has its row again.
-    resting: hashbrown::HashMap<u64, Place>,
-    /// Where rows died, in the order of the rounds.
-    dead: VecDeque<(u32, u32)>,
-    /// By table: how many of its rows are too old; some may have come again.
-    expired: HashMap<u32, u32>,
-    /// The cells of the row under way.
-    cells: Vec<u32>,
-    /// Whether readers do not see the latest yet.
-    changed: bool,
-}
-
-impl IndexWriter {
-    /// A series appears, in round `number`; labels without value are left out.
-    pub(super) fn enter(&mut self, slot: u32, number: u32, name: &str, labels: &[Label<'_>]) {
-        self.leave(slot, number);
-        self.changed = true;
-        let mut pairs: Vec<(&str, &str)> = labels
-            .iter()
-            .filter(|label| !label.value.is_empty())
-            .map(|label| (&*label.name, &*label.value))
-            .chain([(METRIC_NAME, name)])
-            .collect();
-        pairs.sort_unstable();
-        let names: Vec<u32> = pairs.iter().map(|(name, _)| self.acquire(name)).collect();
-        let mut cells = std::mem::take(&mut self.cells);
-        cells.clear();
-        cells.extend(pairs.iter().map(|(_, value)| self.acquire(value)));
-        let metric = pairs.iter().position(|(name, _)| *name == METRIC_NAME);
-        let metric = metric.map_or(0, |at| cells[at]);
-        let table = self.table_of(metric, &names);
-        let tenancy = Tenancy {
-            slot,
-            born: number,
-            died: ALIVE,
-        };
-        let row = self.add_row(table, &cells, tenancy);
-        self.cells = cells;
-        let at = slot as usize;
-        if at >= self.places.len() {
-            self.places.resize(at + 1, None);
-        }
-        self.places[at] = Some(Place { table, row });
-    }
-
-    /// The series of a slot is no longer there, from round `number` on.
-    pub(super) fn leave(&mut self, slot: u32, number: u32) {
-        let Some(place) = self.places.get_mut(slot as usize).and_then(Option::take) else {
-            return;
-        };
-        let grid = &self.index.table(place.table).grid;
-        grid.tenancies[place.row as usize][2].store(number, Ordering::Relaxed);
-        self.dead.push_back((number, place.table));
-        let hash = self.hash_of_row(place);
-        self.resting.insert(hash, place);
-    }
-
-    /// Forgets rows that were not there in round `oldest` or later: in tables where they are many.
-    pub(super) fn expire(&mut self, oldest: u32) {
-        let mut touched = Vec::new();
-        while let Some(&(_, table)) = self.dead.front().filter(|(died, _)| *died < oldest) {
-            self.dead.pop_front();
-            *self.expired.entry(table).or_default() += 1;
-            touched.push(table);
-        }
-        touched.sort_unstable();
-        touched.dedup();
-        for table in touched {
-            let rows = self.index.tables[table as usize]
-                .as_ref()
-                .map_or(0, |t| t.rows);
-            let expired = self.expired.get(&table).copied().unwrap_or(0);
-            if expired.saturating_mul(EXPIRED_SHARE) >= rows {
-                self.expired.remove(&table);
-                self.changed = true;
-                self.expire_rows(table, oldest);
-            }
-        }
-    }
-
-    /// Makes what readers see the latest.
-    pub(super) fn publish(&mut self, seen: &mut Arc<Index>) {
-        if !std::mem::take(&mut self.changed) {
-            return;
-        }
-        let tables: usize = self
-            .index
-            .tables
-            .iter()
-            .flatten()
-            .map(|table| table.bytes())
-            .sum();
-        let number_bytes = 5 * self.numbers.capacity() + 4 * self.uses.capacity();
-        // An `Arc<str>` is two words where it is used, two counts and the text.
-        let texts = self.text_bytes + 32 * self.uses.len();
-        let places = size_of::<Option<Place>>() * self.places.capacity();
-        self.index.bytes = tables + number_bytes + texts + places + 32 * self.resting.capacity();
-        *seen = Arc::new(self.index.clone());
-    }
-
-    fn acquire(&mut self, text: &str) -> u32 {
-        let hash = self.hasher.hash_one(text);
-        let texts = &self.index.texts;
-        if let Some(&id) = self.numbers.find(hash, |&id| **texts.get(id) == *text) {
-            self.uses[id as usize] += 1;
-            return id;
-        }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.uses.push(0);
-            u32::try_from(self.uses.len() - 1).expect("fewer texts than bytes in a body")
-        });
-        self.uses[id as usize] = 1;
-        self.text_bytes += text.len();
-        self.index.texts.set(id, text.into());
-        let Self {
-            numbers,
-            hasher,
-            index,
-            ..
-        } = self;
-        numbers.insert_unique(hash, id, |&id| hasher.hash_one(&**index.texts.get(id)));
-        id
-    }
-
-    fn release(&mut self, id: u32) {
-        let uses = &mut self.uses[id as usize];
-        *uses -= 1;
-        if *uses > 0 {
-            return;
-        }
-        let text = self.index.texts.get(id).clone();
-        self.text_bytes -= text.len();
-        let hash = self.hasher.hash_one(&*text);
-        if let Ok(found) = self.numbers.find_entry(hash, |&other| other == id) {
-            found.remove();
-        }
-        self.index.texts.set(id, Arc::default());
-        self.free.push(id);
-    }
-
-    fn table_mut(&mut self, table: u32) -> &mut Table {
-        let table = self.index.tables[table as usize].as_mut();
-        Arc::make_mut(table.expect("a place is in a table that is there"))
-    }
-
-    /// The table for these names, each of which was acquired.
-    fn table_of(&mut self, metric: u32, names: &[u32]) -> u32 {
-        let names: Arc<[u32]> = names.into();
-        if let Some(&table) = self.tables.get(&(metric, names.clone())) {
-            return table;
-        }
-        let id = self.free_tables.pop().unwrap_or_else(|| {
-            self.index.tables.push(None);
-            u32::try_from(self.index.tables.len() - 1).expect("not more tables than series")
-        });
-        self.index.tables[id as usize] = Some(Arc::new(Table {
-            grid: Arc::new(Grid::empty(names.len())),
-            names: names.clone(),
-            metric,
-            rows: 0,
-            earlier: Arc::default(),
-        }));
-        self.tables.insert((metric, names), id);
-        let name = self.index.texts.get(metric);
-        let at = self
-            .index
-            .by_name
-            .partition_point(|other| self.index.metric(*other) <= name);
-        Arc::make_mut(&mut self.index.by_name).insert(at, id);
-        id
-    }
-
-    fn add_row(&mut self, table: u32, cells: &[u32], tenancy: Tenancy) -> u32 {
-        let hash = self.hasher.hash_one((table, cells));
-        if let Some(&place) = self.resting.get(&hash)
-            && self.has_cells(place, table, cells)
-        {
-            self.resting.remove(&hash);
-            self.release_row(place);
-            self.table_mut(table).renew(place.row, tenancy);
-            return place.row;
-        }
-        self.index.rows += 1;
-        self.table_mut(table).push(cells, tenancy)
-    }
-
-    fn has_cells(&self, place: Place, table: u32, cells: &[u32]) -> bool {
-        let columns = &self.index.table(place.table).grid.columns;
-        let row = place.row as usize;
-        place.table == table
-            && columns
-                .iter()
-                .zip(cells)
-                .all(|(column, &cell)| column.get(row) == cell)
-    }
-
-    fn hash_of_row(&self, place: Place) -> u64 {
-        let columns = self.index.table(place.table).grid.columns.iter();
-        let cells: Vec<u32> = columns
-            .map(|column| column.get(place.row as usize))
-            .collect();
-        self.hasher.hash_one((place.table, &cells[..]))
-    }
-
-    /// Gives back the texts of one row.
-    fn release_row(&mut self, place: Place) {
-        let table = self.index.table(place.table).clone();
-        for (&name, column) in table.names.iter().zip(&table.grid.columns) {
-            self.release(column.get(place.row as usize));
-            self.release(name);
-        }
-    }
-
-    fn expire_rows(&mut self, id: u32, oldest: u32) {
-        let Some(table) = self.index.tables[id as usize].clone() else {
-            return;
-        };
-        let mut kept: Vec<u32> = Vec::with_capacity(table.rows as usize);
-        for row in 0..table.rows {
-            if table.grid.died(row) >= oldest {
-                kept.push(row);
-                continue;
-            }
-            let place = Place { table: id, row };
-            let hash = self.hash_of_row(place);
-            self.resting.remove(&hash);
-            self.release_row(place);
-        }
-        self.index.rows -= table.rows as usize - kept.len();
-        if kept.is_empty() {
-            self.drop_table(id, &table);
-        } else {
-            self.keep_rows(id, &table, &kept, oldest);
-        }
-    }
-
-    fn drop_table(&mut self, id: u32, table: &Table) {
-        self.tables.remove(&(table.metric, table.names.clone()));
-        Arc::make_mut(&mut self.index.by_name).retain(|other| *other != id);
-        self.index.tables[id as usize] = None;
-        self.free_tables.push(id);
-    }
-
-    /// Moves the rows that stay together.
-    fn keep_rows(&mut self, id: u32, table: &Table, kept: &[u32], oldest: u32) {
-        for (row, &old) in (0..).zip(kept) {
-            let tenancy = table.tenancy(old);
-            if tenancy.died == ALIVE {
-                self.places[tenancy.slot as usize] = Some(Place { table: id, row });
-            } else {
-                let hash = self.hash_of_row(Place {
-                    table: id,
-                    row: old,
-                });
-                self.resting.insert(hash, Place { table: id, row });
-            }
-        }
-        let held = |(row, old): (u32, &u32)| {
-            let still = table.earlier(*old).iter().filter(|(_, t)| t.died >= oldest);
-            still
-                .map(move |(_, tenancy)| (row, *tenancy))
-                .collect::<Vec<_>>()
-        };
-        let earlier = if table.earlier.is_empty() {
-            Vec::new()
-        } else {
-            (0..).zip(kept).flat_map(held).collect()
-        };
-        self.index.tables[id as usize] = Some(Arc::new(Table {
-            names: table.names.clone(),
-            grid: Arc::new(table.grid.of_rows(kept, kept.len() + kept.len() / 8, None)),
-            metric: table.metric,
-            rows: u32::try_from(kept.len()).expect("rows are 32 bits wide"),
-            earlier: Arc::new(earlier),
-        }));
-    }
 }

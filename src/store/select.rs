@@ -12,7 +12,7 @@ use dashmap::DashMap;
 
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::Matcher;
-use crate::parse::{self, Entry, Format, Step};
+use crate::parse::finished;
 
 use super::snapshot::{Family, Line};
 
@@ -67,22 +67,12 @@ impl Selection {
 
     /// Whether a finished line is selected.
     fn takes(&self, line: &[u8]) -> bool {
-        let Ok(Step::Entry {
-            entry: Entry::Sample(sample),
-            ..
-        }) = parse::next(Format::Text, line, true)
-        else {
+        let Some(labels) = finished::labels(line) else {
             return false;
         };
         let value_of = |name: &str| {
-            if name == METRIC_NAME {
-                return &*sample.name;
-            }
-            sample
-                .labels
-                .iter()
-                .find(|label| label.name == name)
-                .map_or("", |label| &*label.value)
+            let found = labels.iter().find(|(label, _)| label == name);
+            found.map_or("", |(_, value)| &**value)
         };
         self.sets.iter().any(|set| {
             set.iter()

@@ -413,7 +413,7 @@ impl Era {
         }
         held.chunk_bytes = chunks as u64;
         held.column_bytes = columns as u64;
-        held.label_bytes = self.index.bytes as u64;
+        held.label_bytes = self.index.bytes() as u64;
         held.oldest_ms = self.oldest_ms();
         held
     }

@@ -473,7 +473,7 @@ fn read_columns(era: &Era, tenancy: Tenancy, end_ms: Option<i64>, events: &mut V
         return;
     }
     let mut last = if tenancy.born < unsealed {
-        era.edge.last(slot)
+        era.edge.lasts.get(slot)
     } else {
         NEVER
     };
@@ -526,7 +526,7 @@ fn read_sealed(era: &Era, tenancy: Tenancy, start_ms: i64, events: &mut Vec<Even
     };
     let behind = SlotValues::new(&era.columns, slot).next();
     let (behind, stamp) = (behind.unwrap_or(STALE), first.stamp(slot));
-    let counts = behind != STALE && stamp > era.edge.last(slot);
+    let counts = behind != STALE && stamp > era.edge.lasts.get(slot);
     let mut anchor = counts.then_some(behind);
     let early = era
         .batches

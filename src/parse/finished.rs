@@ -1,0 +1,106 @@
+//! Lines that Tributary wrote itself (`expose::text`): what is known of them need not be checked again.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
+
+use crate::model::labels::METRIC_NAME;
+
+/// Name and value of each label of a finished line, as they stand, the metric's name as `__name__` before all others.
+/// `None`: the line is not one that we write.
+pub fn labels(line: &[u8]) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
+    let line = std::str::from_utf8(line).ok()?;
+    let mut pairs = Vec::with_capacity(16);
+    let name_end = memchr2(b'{', b' ', line.as_bytes())?;
+    let (name, mut rest) = line.split_at(name_end);
+    if !name.is_empty() {
+        pairs.push((METRIC_NAME.into(), name.into()));
+    }
+    if rest.starts_with(' ') {
+        return (!name.is_empty()).then_some(pairs);
+    }
+    rest = &rest[1..];
+    if name.is_empty() {
+        let (name, behind) = quoted(rest)?;
+        pairs.push((METRIC_NAME.into(), name));
+        rest = behind.strip_prefix(',').unwrap_or(behind);
+    }
+    while !rest.starts_with('}') {
+        let (name, behind) = if rest.starts_with('"') {
+            quoted(rest)?
+        } else {
+            let (name, behind) = rest.split_at(memchr(b'=', rest.as_bytes())?);
+            (name.into(), behind)
+        };
+        let (value, behind) = quoted(behind.strip_prefix('=')?)?;
+        pairs.push((name, value));
+        rest = behind.strip_prefix(',').unwrap_or(behind);
+    }
+    Some(pairs)
+}
+
+/// The text between quotes at the front, and what stands behind them.
+fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let text = text.strip_prefix('"')?;
+    let end = memchr2(b'"', b'\\', text.as_bytes())?;
+    if text.as_bytes()[end] == b'"' {
+        return Some((text[..end].into(), &text[end + 1..]));
+    }
+    let mut unescaped = text[..end].to_owned();
+    let mut characters = text[end..].char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((unescaped.into(), &text[end + at + 1..])),
+            '\\' => unescaped.push(match characters.next()?.1 {
+                'n' => '\n',
+                other => other,
+            }),
+            other => unescaped.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_finished_lines() {
+        let check = |line: &str, want: &[(&str, &str)]| {
+            let want: Vec<_> = want
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect();
+            assert_eq!(labels(line.as_bytes()), Some(want), "{line}");
+        };
+        check("up 1 2\n", &[("__name__", "up")]);
+        check(r#"up{a="b"} 1 2"#, &[("__name__", "up"), ("a", "b")]);
+        check(
+            r#"up{a="",b="}"} 1"#,
+            &[("__name__", "up"), ("a", ""), ("b", "}")],
+        );
+        check(
+            r#"{"a.b","c d"="e\"f\\\n",g="="} 1"#,
+            &[("__name__", "a.b"), ("c d", "e\"f\\\n"), ("g", "=")],
+        );
+        check(r#"{"a.b"} 1"#, &[("__name__", "a.b")]);
+        for other in [
+            "",
+            "up",
+            "\n",
+            "# EOF\n",
+            "{}",
+            r#"up{a="b"#,
+            r#"up{a=b} 1"#,
+            r#"up{a} 1"#,
+        ] {
+            assert_eq!(
+                labels(other.as_bytes()).filter(|p| p[0].1 != "#"),
+                None,
+                "{other}"
+            );
+        }
+        assert_eq!(labels(b"up{a=\"\xff\"} 1"), None);
+    }
+}

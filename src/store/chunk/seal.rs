@@ -1,0 +1,463 @@
+//! Columns on their way into a [`Batch`], 64 slots at a time.
+//!
+//! Most slots are *regular*: their series comes in every round with its group, which has told already what its last
+//! timestamp is and in which rounds it advanced. Of those, one whose value did not change costs a byte and a look at
+//! its group; that it did not change is said by the columns, 64 slots in a word.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::super::column::{Block, Column, STALE, WORD};
+use super::super::edge::{Edge, Lasts, NEVER};
+use super::pack::{Packing, scale_of, to_whole, write_varint};
+use super::{
+    ANCHORED, Batch, EMPTY, FIRST_SHAPE, ODD, OWN_STAMPS, PADDING, ROUNDS_MAX, SAME, SHAPES_MAX,
+    SPELLED, STRIDE, Shape, marker_ms,
+};
+
+/// The next batch begins with those shapes that at least so many chunks of the one before had.
+const SHAPE_USES: u32 = 16;
+
+/// Every so many batches the scales are searched for anew: one that was needed once is not kept for ever.
+const HINT_BATCHES: u32 = 16;
+
+/// Columns being sealed, slice by slice.
+#[derive(Debug)]
+pub(in crate::store) struct Sealing {
+    /// Oldest first; the one behind those that are sealed is the anchor.
+    columns: Vec<Arc<Column>>,
+    /// How many are sealed.
+    rounds: usize,
+    edge: Edge,
+    /// By slot: the scale that its values had last.
+    hints: Vec<u8>,
+    lasts: Lasts,
+    batch: Batch,
+    /// By group.
+    members: Vec<Member>,
+    rows: Box<Rows>,
+    writer: ChunkWriter,
+}
+
+/// What series have that come in every round with their group, and whose last sample before was that of their group.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    /// The rounds in which the timestamp advanced.
+    mask: u32,
+    /// Whether it advanced in the anchor too.
+    anchored: bool,
+}
+
+/// Values of 64 slots, by round; behind the rounds that of the anchor.
+#[derive(Debug)]
+struct Rows {
+    values: [Block; ROUNDS_MAX + 1],
+    /// A bit for each slot: its value is not the same in all rounds and the anchor.
+    changed: u64,
+    /// Its group is the same in all of them and at the edge, and its last sample was that of its group.
+    regular: u64,
+}
+
+impl Sealing {
+    /// Begins to seal the first `rounds` of these columns, [`ROUNDS_MAX`] at most; the last one holds all values.
+    pub(in crate::store) fn new(columns: Vec<Arc<Column>>, rounds: usize, edge: Edge) -> Self {
+        let sealed = &columns[..rounds];
+        let groups = sealed[rounds - 1].groups.clone();
+        let slots = sealed.iter().map(|column| column.slots()).max();
+        let group_count = sealed.iter().map(|column| column.stamps.len()).max();
+        let (slots, group_count) = (slots.unwrap_or(0), group_count.unwrap_or(0));
+        let mut stamps = Vec::with_capacity(group_count * rounds);
+        for group in 0..group_count {
+            stamps.extend(sealed.iter().map(|column| column.stamp_of(group)));
+        }
+        let at_ms = sealed.iter().map(|column| column.at_ms);
+        let latest_ms = stamps.iter().copied().chain(at_ms).max().unwrap_or(NEVER);
+        let members: Vec<Member> = (0..group_count)
+            .map(|group| {
+                let (mask, end) =
+                    advances(&stamps[group * rounds..][..rounds], edge.lasts.end(group));
+                let anchored = columns[rounds].stamp_of(group) > end;
+                Member { mask, anchored }
+            })
+            .collect();
+        let ends = edge.lasts.ends_after(&stamps, rounds);
+        let batch = Batch {
+            numbers: sealed.iter().map(|column| column.number).collect(),
+            at_ms: sealed.iter().map(|column| column.at_ms).collect(),
+            stamps,
+            masks: members.iter().map(|member| member.mask).collect(),
+            groups: groups.clone(),
+            chunks: Vec::with_capacity(slots * 4),
+            starts: Vec::with_capacity(slots.div_ceil(STRIDE)),
+            shapes: Vec::new(),
+            slots,
+            samples: 0,
+            latest_ms,
+        };
+        let mut hints = Vec::clone(&edge.hints);
+        hints.resize(slots, 0);
+        Self {
+            columns,
+            rounds,
+            hints,
+            lasts: Lasts::new(groups, ends, slots),
+            batch,
+            members,
+            rows: Box::new(Rows {
+                values: [[STALE; WORD]; ROUNDS_MAX + 1],
+                changed: 0,
+                regular: 0,
+            }),
+            writer: ChunkWriter::new(ShapeNumbers::beginning_with(&edge.shapes)),
+            edge: Edge {
+                count: edge.count + 1,
+                ..edge
+            },
+        }
+    }
+
+    /// Whether this began with that column.
+    pub(in crate::store) fn begins_with(&self, column: &Arc<Column>) -> bool {
+        Arc::ptr_eq(&self.columns[0], column)
+    }
+
+    /// How many columns are sealed.
+    pub(in crate::store) fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    /// Seals the next `words` times 64 slots; true when all are.
+    pub(in crate::store) fn step(&mut self, words: usize) -> bool {
+        for _ in 0..words {
+            let first = self.lasts.slots();
+            if first == self.batch.slots {
+                break;
+            }
+            let end = self.batch.slots.min(first + WORD);
+            if self.edge.count.is_multiple_of(HINT_BATCHES) {
+                self.hints[first..end].fill(0);
+            }
+            self.load(first / WORD);
+            for slot in first..end {
+                if slot.is_multiple_of(STRIDE) {
+                    self.batch.note_start();
+                }
+                self.seal(slot);
+            }
+        }
+        self.lasts.slots() == self.batch.slots
+    }
+
+    /// The batch, and what is known at its end.
+    pub(in crate::store) fn finish(mut self) -> (Batch, Edge) {
+        self.batch.chunks.extend_from_slice(&[0; PADDING]);
+        self.batch.chunks.shrink_to_fit();
+        self.edge.lasts = Arc::new(self.lasts);
+        let shapes = self.writer.shapes;
+        self.edge.shapes = Arc::new(shapes.often_used());
+        self.batch.shapes = shapes.shapes;
+        self.batch.shapes.shrink_to_fit();
+        self.edge.hints = Arc::new(self.hints);
+        (self.batch, self.edge)
+    }
+
+    /// Brings the values of the next 64 slots together: from the newest column, which has all, backwards.
+    fn load(&mut self, word: usize) {
+        let Rows {
+            values,
+            changed,
+            regular,
+        } = &mut *self.rows;
+        values[self.rounds] = [STALE; WORD];
+        for column in self.columns[self.rounds..].iter().rev() {
+            column.step_back(word, &mut values[self.rounds]);
+        }
+        *changed = 0;
+        for round in (0..self.rounds).rev() {
+            values[round] = values[round + 1];
+            *changed |= self.columns[round].step_back(word, &mut values[round]);
+        }
+        let groups = &self.batch.groups;
+        let mut others =
+            self.edge.lasts.others(word) | self.edge.lasts.groups().differing(groups, word);
+        for column in &self.columns[..=self.rounds] {
+            others |= column.groups.differing(groups, word);
+        }
+        *regular = !others;
+    }
+
+    fn seal(&mut self, slot: usize) {
+        let (lane, rounds) = (slot % WORD, self.rounds);
+        let group = self.batch.groups.get(slot) as usize;
+        let is_regular = self.rows.regular >> lane & 1 == 1;
+        let is_changed = self.rows.changed >> lane & 1 == 1;
+        let behind = self.rows.values[rounds][lane];
+        let member = self.members.get(group).copied();
+        if let Some(member) = member.filter(|member| is_regular && member.mask != 0)
+            && !is_changed
+            && member.anchored
+            && behind != STALE
+        {
+            self.batch.samples += u64::from(member.mask.count_ones());
+            self.lasts.push_with_group();
+            self.batch.chunks.push(SAME);
+            return;
+        }
+        let mut values = [STALE; ROUNDS_MAX];
+        let mut any_stale = false;
+        for (value, row) in values.iter_mut().zip(&self.rows.values[..rounds]) {
+            *value = row[lane];
+            any_stale |= *value == STALE;
+        }
+        let values = &values[..rounds];
+        if is_regular
+            && !any_stale
+            && let Some(member) = member.filter(|member| member.mask != 0)
+        {
+            self.lasts.push_with_group();
+            let anchor = (member.anchored && behind != STALE).then_some(behind);
+            return self.write(slot, member.mask, values, anchor);
+        }
+        self.seal_irregular(slot, values, behind);
+    }
+
+    /// Anything but a series that goes on with its group.
+    #[inline(never)]
+    fn seal_irregular(&mut self, slot: usize, values: &[u64], behind: u64) {
+        let last = self.edge.lasts.get(slot);
+        if values.iter().all(|value| *value == STALE) && last == NEVER {
+            self.batch.chunks.push(EMPTY);
+            self.lasts.push(NEVER);
+            return;
+        }
+        if let Some(group) = self.common_group(slot, values) {
+            let stamps = &self.batch.stamps[group * self.rounds..][..self.rounds];
+            let (mask, end) = advances(stamps, last);
+            if mask != 0 && mask == self.members[group].mask {
+                self.lasts.push(end);
+                let anchor = self.anchor(slot, behind, end);
+                return self.write(slot, mask, values, anchor);
+            }
+        }
+        self.seal_odd(slot, last, values, behind);
+    }
+
+    /// The group of a slot that has a sample in every round, and in all of them the same group.
+    fn common_group(&self, slot: usize, values: &[u64]) -> Option<usize> {
+        let group = self.batch.groups.get(slot);
+        let is_same = |column: &Arc<Column>| column.groups.get(slot) == group;
+        let keeps = !values.contains(&STALE) && self.columns[..self.rounds].iter().all(is_same);
+        let group = group as usize;
+        (keeps && group < self.members.len()).then_some(group)
+    }
+
+    /// The sample behind the batch, if it counts.
+    fn anchor(&self, slot: usize, value: u64, last: i64) -> Option<u64> {
+        let column = &self.columns[self.rounds];
+        (value != STALE && column.stamp(slot) > last).then_some(value)
+    }
+
+    /// Writes the chunk of a series that has samples in the rounds in which its group has them.
+    #[inline]
+    fn write(&mut self, slot: usize, mask: u32, values: &[u64], anchor: Option<u64>) {
+        self.batch.samples += u64::from(mask.count_ones());
+        if let Some(anchor) = anchor
+            && values.iter().all(|value| *value == anchor)
+        {
+            self.batch.chunks.push(SAME);
+            return;
+        }
+        let mut taken = [0; ROUNDS_MAX];
+        let taken = newest_first(values, mask, &mut taken);
+        self.writer.before.clear();
+        let (hint, chunks) = (&mut self.hints[slot], &mut self.batch.chunks);
+        self.writer.write(taken, anchor, hint, (0, 0), chunks);
+    }
+
+    /// A series that comes or goes in these rounds, or does not keep to its group.
+    fn seal_odd(&mut self, slot: usize, mut last: i64, values: &[u64], behind: u64) {
+        let (mut samples, mut markers) = (0_u32, 0_u32);
+        let mut stamps = [0; ROUNDS_MAX];
+        let mut own = false;
+        let row = self.batch.group(slot).1;
+        let mut latest_ms = self.batch.latest_ms;
+        for (round, &value) in values.iter().enumerate() {
+            let column = &self.columns[round];
+            if value == STALE {
+                if last != NEVER {
+                    markers |= 1 << round;
+                    stamps[round] = marker_ms(column.at_ms, last);
+                    own |= stamps[round] != column.at_ms;
+                    latest_ms = latest_ms.max(stamps[round]);
+                    last = NEVER;
+                }
+                continue;
+            }
+            let stamp = column.stamp(slot);
+            if stamp > last {
+                samples |= 1 << round;
+                stamps[round] = stamp;
+                own |= row.get(round) != Some(&stamp);
+                last = stamp;
+            }
+        }
+        self.lasts.push(last);
+        self.batch.latest_ms = latest_ms;
+        self.batch.samples += u64::from(samples.count_ones());
+        if samples | markers == 0 {
+            self.batch.chunks.push(EMPTY);
+            return;
+        }
+        self.writer.masks(samples, markers);
+        if own {
+            self.writer.stamps(&stamps, samples | markers);
+        }
+        let mut taken = [0; ROUNDS_MAX];
+        let taken = newest_first(values, samples, &mut taken);
+        let anchor = self.anchor(slot, behind, last);
+        let own_stamps = if own { OWN_STAMPS } else { 0 };
+        let (hint, chunks) = (&mut self.hints[slot], &mut self.batch.chunks);
+        self.writer
+            .write(taken, anchor, hint, (ODD, own_stamps), chunks);
+    }
+}
+
+/// In which rounds a timestamp is above all before, `last` among them; and the last one then.
+fn advances(stamps: &[i64], last: i64) -> (u32, i64) {
+    let (mut mask, mut end) = (0, last);
+    for (round, &stamp) in stamps.iter().enumerate() {
+        if stamp > end {
+            mask |= 1 << round;
+            end = stamp;
+        }
+    }
+    (mask, end)
+}
+
+/// The values of the rounds in `mask`, newest first.
+#[inline]
+fn newest_first<'a>(values: &[u64], mask: u32, out: &'a mut [u64; ROUNDS_MAX]) -> &'a [u64] {
+    let mut count = 0;
+    for (round, &value) in values.iter().enumerate().rev() {
+        out[count] = value;
+        count += (mask >> round & 1) as usize;
+    }
+    &out[..count]
+}
+
+/// Writes chunks, one after the other.
+#[derive(Debug)]
+struct ChunkWriter {
+    shapes: ShapeNumbers,
+    /// What stands before the values of the chunk under way.
+    before: Vec<u8>,
+}
+
+impl ChunkWriter {
+    fn new(shapes: ShapeNumbers) -> Self {
+        Self {
+            shapes,
+            before: Vec::new(),
+        }
+    }
+
+    fn masks(&mut self, samples: u32, markers: u32) {
+        self.before.clear();
+        write_varint(&mut self.before, samples.into());
+        write_varint(&mut self.before, markers.into());
+    }
+
+    /// The timestamps of the rounds in `mask`, newest first.
+    fn stamps(&mut self, stamps: &[i64; ROUNDS_MAX], mask: u32) {
+        let mut behind = 0_i64;
+        for round in (0..ROUNDS_MAX).rev().filter(|round| mask >> round & 1 == 1) {
+            write_varint(&mut self.before, behind.wrapping_sub(stamps[round]));
+            behind = stamps[round];
+        }
+    }
+
+    /// Values, newest first. `flags` go into head and width of the shape.
+    #[inline]
+    fn write(
+        &mut self,
+        values: &[u64],
+        anchor: Option<u64>,
+        hint: &mut u8,
+        flags: (u8, u8),
+        chunks: &mut Vec<u8>,
+    ) {
+        let mut wholes = [0_i64; ROUNDS_MAX];
+        let scale = scale_of(values, *hint, &mut wholes);
+        *hint = scale;
+        let anchor = anchor.and_then(|anchor| to_whole(anchor, scale));
+        let wholes = &wholes[..values.len()];
+        let first = wholes.first().filter(|_| anchor.is_none()).copied();
+        let mut behind = anchor.or(first).unwrap_or(0);
+        let mut deltas = [0_i64; ROUNDS_MAX];
+        let rest = &wholes[usize::from(first.is_some())..];
+        for (delta, &whole) in deltas.iter_mut().zip(rest) {
+            *delta = behind.wrapping_sub(whole);
+            behind = whole;
+        }
+        let deltas = &deltas[..rest.len()];
+        if let Some(first) = first {
+            write_varint(&mut self.before, first);
+        }
+        let packing = Packing::of(deltas);
+        let anchored = if anchor.is_some() { ANCHORED } else { 0 };
+        let len = self.before.len() + packing.len;
+        self.shapes.write(
+            Shape {
+                head: packing.layout | anchored | flags.0 | (scale << 4),
+                width: packing.width | flags.1,
+                len: u16::try_from(len).expect("16 samples take less than 400 bytes"),
+            },
+            chunks,
+        );
+        chunks.extend_from_slice(&self.before);
+        packing.write(deltas, chunks);
+    }
+}
+
+/// The shapes of a batch under way.
+#[derive(Debug, Default)]
+struct ShapeNumbers {
+    shapes: Vec<Shape>,
+    uses: Vec<u32>,
+    numbers: HashMap<Shape, u8>,
+}
+
+impl ShapeNumbers {
+    fn beginning_with(known: &[Shape]) -> Self {
+        Self {
+            shapes: known.to_vec(),
+            uses: vec![0; known.len()],
+            numbers: known.iter().copied().zip(FIRST_SHAPE..).collect(),
+        }
+    }
+
+    /// Begins a chunk.
+    #[inline]
+    fn write(&mut self, shape: Shape, chunks: &mut Vec<u8>) {
+        if let Some(&number) = self.numbers.get(&shape) {
+            self.uses[usize::from(number - FIRST_SHAPE)] += 1;
+            chunks.push(number);
+        } else if self.shapes.len() < SHAPES_MAX {
+            let number = FIRST_SHAPE + u8::try_from(self.shapes.len()).unwrap_or(0);
+            self.shapes.push(shape);
+            self.uses.push(1);
+            self.numbers.insert(shape, number);
+            chunks.push(number);
+        } else {
+            let [low, high] = shape.len.to_le_bytes();
+            chunks.extend_from_slice(&[SPELLED, shape.head, shape.width, low, high]);
+        }
+    }
+
+    fn often_used(&self) -> Vec<Shape> {
+        let uses = self.shapes.iter().zip(&self.uses);
+        let often = uses.filter(|(_, uses)| **uses >= SHAPE_USES);
+        often.map(|(shape, _)| *shape).collect()
+    }
+}
