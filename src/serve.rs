@@ -8,22 +8,23 @@
 //! | `/api/v1/clusters` | every cluster's last rounds as JSON |
 //! | `/clusters/NAME/…` | one cluster: its query API and its part of `/federate` (`pass`) |
 //! | `/sd/prometheus` | the clusters as targets of a central Prometheus (`sd`) |
+//! | `/api/v1/…`, `/recent/api/v1/…` | Prometheus' query API ([`api`]) |
 //!
 //! Before them stands the [`door`]: TLS, passwords and headers by the web configuration.
-//! | `/api/v1/…`, `/recent/api/v1/…` | Prometheus' query API ([`api`]) |
 //!
 //! Nothing here computes for more than about 200 µs: joining and deflating pages runs in the pool, so `/-/healthy`
 //! answers while others read a gigabyte.
 
 pub mod admin;
-pub mod auth;
 pub mod api;
+pub mod auth;
 mod body;
 mod clusters;
 pub mod cors;
 pub mod door;
 pub mod external;
 pub mod federate;
+mod form;
 pub mod gate;
 mod json;
 pub mod metrics;

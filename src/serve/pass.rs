@@ -10,20 +10,21 @@ mod path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
     RETRY_AFTER, VARY,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
-use tokio::time::{Instant, timeout};
+use hyper::body::Incoming;
+use tokio::time::Instant;
 use tracing::debug;
 
 use self::path::{Path, Place};
 use super::body::Body;
 use super::federate::{accepts_gzip, answer_of, header};
+use super::form::{self, FormError};
 use super::gate::{Closed, Gate, Passage};
 use super::{Served, json};
 use crate::cluster::FetchError;
@@ -41,14 +42,6 @@ const DEADLINE: Duration = Duration::from_secs(130);
 
 /// The same where the caller names a `timeout`: added to it.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// Longest form in bytes.
-const FORM_BYTES_MAX: usize = 512 << 10;
-
-/// Time for a form to come in.
-const FORM_PATIENCE: Duration = Duration::from_secs(15);
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The handler's name in our metrics, and its answer.
 pub(super) async fn answer(
@@ -156,45 +149,21 @@ fn via(headers: &HeaderMap, own: &str) -> Result<HeaderValue, &'static str> {
     HeaderValue::try_from(ids.join(",")).map_err(|_| "the request's way cannot be read")
 }
 
-/// Reads a form whole: it is small, and must be there before a place is taken.
-async fn read_form(headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, Response<Body>> {
-    let media_type = header(headers, CONTENT_TYPE).split(';').next();
-    let is_form = media_type.is_some_and(|name| name.trim().eq_ignore_ascii_case(FORM));
-    let length: Option<usize> = header(headers, CONTENT_LENGTH).parse().ok();
-    if headers.contains_key(CONTENT_ENCODING) || (!is_form && length != Some(0)) {
-        let why = format!("a POST must carry {FORM}, not compressed");
+/// Reads a form whole: it must be there before a place is taken.
+async fn read_form(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Response<Body>> {
+    let is_empty = header(headers, CONTENT_LENGTH) == "0";
+    if headers.contains_key(CONTENT_ENCODING) || !(form::is_form(headers) || is_empty) {
+        let why = format!("a POST must carry {}, not compressed", form::MEDIA_TYPE);
         return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
-    let too_large = || {
-        let why = format!("the form has more than {FORM_BYTES_MAX} bytes");
-        refusal(StatusCode::PAYLOAD_TOO_LARGE, why)
-    };
-    if length.is_some_and(|length| length > FORM_BYTES_MAX) {
-        return Err(too_large());
-    }
-    let reading = async {
-        let mut form = BytesMut::new();
-        while let Some(frame) =
-            std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await
-        {
-            let broken = |error| {
-                refusal(
-                    StatusCode::BAD_REQUEST,
-                    format!("the form broke off: {error}"),
-                )
-            };
-            let Ok(piece) = frame.map_err(broken)?.into_data() else {
-                continue;
-            };
-            if form.len() + piece.len() > FORM_BYTES_MAX {
-                return Err(too_large());
-            }
-            form.extend_from_slice(&piece);
-        }
-        Ok(form.freeze())
-    };
-    let late = |_| refusal(StatusCode::REQUEST_TIMEOUT, "the form did not come in time");
-    timeout(FORM_PATIENCE, reading).await.map_err(late)?
+    form::read(body).await.map_err(|error| {
+        let status = match error {
+            FormError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            FormError::Broken(_) => StatusCode::BAD_REQUEST,
+            FormError::Late => StatusCode::REQUEST_TIMEOUT,
+        };
+        refusal(status, error.to_string())
+    })
 }
 
 /// How long the whole may take. A `timeout` of the query bounds it too: nobody waits for an answer behind it.

@@ -5,23 +5,15 @@
 
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Method, Request};
-use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
+use super::super::form::{self, FormError};
 use super::ApiError;
 use super::time::{MAX_MS, MIN_MS, parse_duration, parse_time};
 use crate::model::matcher::Matcher;
 use crate::promql;
-
-/// Longest form in bytes.
-const FORM_BYTES_MAX: usize = 1 << 20;
-
-/// Time for a form to come in.
-const FORM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Selectors allowed in one request.
 const SELECTORS_MAX: usize = 64;
@@ -39,52 +31,15 @@ pub(super) struct Form {
 pub(super) async fn read(request: Request<Incoming>) -> Result<(Parts, Form), ApiError> {
     let (head, body) = request.into_parts();
     let mut form = Form::default();
-    if head.method == Method::POST && is_form(&head) {
-        form.add(&form_body(body).await?)?;
+    if head.method == Method::POST && form::is_form(&head.headers) {
+        let body = form::read(body).await.map_err(|error| match error {
+            FormError::TooLarge => "http: POST too large".to_owned(),
+            other => other.to_string(),
+        });
+        form.add(&body.map_err(|why| ApiError::bad_data(format!("{FORM_ERROR}: {why}")))?)?;
     }
     form.add(head.uri.query().unwrap_or_default().as_bytes())?;
     Ok((head, form))
-}
-
-fn is_form(head: &Parts) -> bool {
-    let said = head.headers.get(CONTENT_TYPE);
-    let said = said
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let kind = said.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-}
-
-async fn form_body(mut body: Incoming) -> Result<Vec<u8>, ApiError> {
-    let too_large = || ApiError::bad_data(format!("{FORM_ERROR}: http: POST too large"));
-    if body.size_hint().lower() > FORM_BYTES_MAX as u64 {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::new();
-    let read = async {
-        while let Some(frame) = next_frame(&mut body).await {
-            let frame =
-                frame.map_err(|error| ApiError::bad_data(format!("{FORM_ERROR}: {error}")))?;
-            if let Ok(data) = frame.into_data() {
-                if bytes.len() + data.len() > FORM_BYTES_MAX {
-                    return Err(too_large());
-                }
-                bytes.extend_from_slice(&data);
-            }
-        }
-        Ok(())
-    };
-    let waited = timeout(FORM_PATIENCE, read).await;
-    waited.map_err(|_| {
-        ApiError::bad_data(format!("{FORM_ERROR}: the body did not come in time"))
-    })??;
-    Ok(bytes)
-}
-
-async fn next_frame(
-    body: &mut Incoming,
-) -> Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>> {
-    std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context)).await
 }
 
 impl Form {

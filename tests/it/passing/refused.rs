@@ -217,9 +217,9 @@ fn forms_are_forms_and_not_long() {
     );
     check(
         &[FORM],
-        &vec![b'a'; (512 << 10) + 1],
+        &vec![b'a'; (1 << 20) + 1],
         413,
-        "more than 524288 bytes",
+        "more than 1048576 bytes",
     );
     let mut connection = Connection::open(proxy.address()).unwrap();
     connection
@@ -229,7 +229,7 @@ fn forms_are_forms_and_not_long() {
             &[FORM, "Transfer-Encoding: chunked"],
         )
         .unwrap();
-    let chunk = format!("10000\r\n{}\r\n", "a".repeat(0x10000)).repeat(9);
+    let chunk = format!("10000\r\n{}\r\n", "a".repeat(0x10000)).repeat(17);
     connection.write(chunk).unwrap();
     assert_eq!(error(&connection.answer("POST").unwrap()).0, 413);
     assert!(passed(&upstream).is_empty());
