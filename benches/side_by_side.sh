@@ -1,15 +1,15 @@
 #!/bin/sh
-# Tributary, Prometheus and VictoriaMetrics one after the other on the same simulated clusters: CPU time of a round,
-# resident memory, /federate of everything and of one metric, then the ratios against the bars; with --queries also
-# four queries over recent samples, each at one time and as a range.
+# Tributary, Prometheus and VictoriaMetrics on the same simulated clusters, one after the other: CPU time of a round,
+# resident memory, /federate of everything and of one metric, then the ratios against the bars; with --queries all of
+# them side by side, and also four queries over recent samples, each at one time and as a range.
 #
 #   benches/side_by_side.sh [plain|real] [--servers NAME…] [--rounds 3] [--warm-up 3] [--clusters 20] [--series 48000]
-#                           [--queries] [--window 15] [--no-federate]
+#                           [--queries] [--window 15] [--federate NAME…]
 #
-# Without --queries Tributary runs with --storage.window 0: that is the federation alone. With --queries each server is
+# Without --queries Tributary runs with --storage.window 0: that is the federation alone. With --queries the servers are
 # left alone until Tributary's window (--window, in minutes) is full, and a minute more: everything is measured with it
-# full, and a range query is as long as it. That adds 18 minutes to each server; a shorter window serves to try it out.
-# --no-federate leaves /federate out.
+# full, and a range query is as long as it. That takes 16 minutes more; a shorter window serves to try it out.
+# --federate says who is asked for /federate (nobody, without a name).
 #
 # A Markdown table goes to stdout, what happens meanwhile to stderr, the raw numbers to
 # target/side_by_side/FLEET.json. With all three servers a fleet takes about ten minutes (`--servers Tributary

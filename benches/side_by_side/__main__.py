@@ -1,9 +1,10 @@
-"""Measures Tributary, Prometheus and VictoriaMetrics one after the other on the same simulated clusters.
+"""Measures Tributary, Prometheus and VictoriaMetrics on the same simulated clusters.
 
 Started by benches/side_by_side.sh, which explains the flags' defaults and builds what is needed.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -38,7 +39,7 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--servers", nargs="+", choices=list(KINDS), default=list(KINDS), help="what to measure")
     parser.add_argument("--queries", action="store_true", help="also measure queries, and everything with the window full")
     parser.add_argument("--window", type=int, default=15, metavar="MINUTES", help="how much Tributary keeps, and the length of range queries")
-    parser.add_argument("--federate", action=argparse.BooleanOptionalAction, default=True, help="measure /federate")
+    parser.add_argument("--federate", nargs="*", choices=list(KINDS), default=list(KINDS), help="who is asked for /federate")
     options = parser.parse_args()
     # The plain fleet is the bar of identity upstream; a real one is fetched in gzip.
     options.gzip = options.fleet == "real"
@@ -50,35 +51,60 @@ def until_full(options) -> int:
     return (options.window + 1) * 60 if options.queries else 0
 
 
-def measure(kind, fleet: Fleet, options, scratch: str) -> dict:
-    """One server from start to stop."""
-    say(f"{kind.name} {kind.version()} starts")
-    with kind(fleet, options, scratch) as server:
-        clusters = len(fleet.clusters)
-        server.wait_until("does not reach all clusters", lambda: server.up() == clusters, 300)
-        # By now it has had the first round.
-        server.stay(max((options.warm_up - 1) * INTERVAL_SECONDS, until_full(options)))
-        begin, stat_begin, fleet_begin = cpu_seconds(server.pid), stat_seconds(server.pid), cpu_seconds(fleet.pid)
-        start = time.monotonic()
-        server.stay(options.rounds * INTERVAL_SECONDS)
+def measure(kinds: list, fleet: Fleet, options, scratch: str) -> dict:
+    """Servers from start to stop, side by side: what each costs while all are fed, then one after the other is asked."""
+    with contextlib.ExitStack() as running:
+        servers = []
+        for kind in kinds:
+            say(f"{kind.name} {kind.version()} starts")
+            server = running.enter_context(kind(fleet, options, scratch))
+            servers.append(server)
+            server.wait_until("does not reach all clusters", lambda: server.up() == len(fleet.clusters), 300)
+        # By now they have had the first round.
+        stay(servers, max((options.warm_up - 1) * INTERVAL_SECONDS, until_full(options)))
+        results = rounds(servers, fleet, options)
+        for server in servers:
+            ask_everything(server, results[server.name], fleet, options)
+        return results
+
+
+def stay(servers: list, seconds: float):
+    """Waits; ends the run when one of the servers ends meanwhile."""
+    servers[0].stay(seconds)
+    for server in servers[1:]:
+        server.stay(0)
+
+
+def rounds(servers: list, fleet: Fleet, options) -> dict:
+    """What rounds cost each server, by name, and the memory that they leave in use."""
+    clocks = [(server, cpu_seconds(server.pid), stat_seconds(server.pid)) for server in servers]
+    fleet_begin, start = cpu_seconds(fleet.pid), time.monotonic()
+    stay(servers, options.rounds * INTERVAL_SECONDS)
+    results = {}
+    for server, begin, stat_begin in clocks:
         # The wait takes a little longer than it should: per second first, then per interval.
         rate = (cpu_seconds(server.pid) - begin) / (time.monotonic() - start)
-        result = {
-            "version": kind.version(),
+        results[server.name] = {
+            "version": server.version(),
             "round_cpu": rate * INTERVAL_SECONDS,
             "round_cpu_by_stat": (stat_seconds(server.pid) - stat_begin) / options.rounds,
             "fleet_cpu": (cpu_seconds(fleet.pid) - fleet_begin) / options.rounds,
             "memory_rounds": memory(server.pid),
             "load": load(),
         }
-        say(f"{server.name}: {result['round_cpu']:.3f} s of CPU per round, {result['memory_rounds']['rss'] / 1e6:.0f} MB")
-        result["queries"] = ask_queries(server, options.window, rate, say) if options.queries else []
-        result["memory_queries"] = memory(server.pid)
-        result["answers"] = ask_all(server, rate, say) if options.federate else []
-        result["memory_answers"] = memory(server.pid)
-        if server.up() != clusters:
-            raise SystemExit(f"{server.name} lost a cluster while it was measured")
-        return result
+        say(f"{server.name}: {rate * INTERVAL_SECONDS:.3f} s of CPU per round, {memory(server.pid)['rss'] / 1e6:.0f} MB")
+    return results
+
+
+def ask_everything(server, result: dict, fleet: Fleet, options):
+    """Queries and /federate of one server."""
+    rate = result["round_cpu"] / INTERVAL_SECONDS
+    result["queries"] = ask_queries(server, options.window, rate, say) if options.queries else []
+    result["memory_queries"] = memory(server.pid)
+    result["answers"] = ask_all(server, rate, say) if server.name in options.federate else []
+    result["memory_answers"] = memory(server.pid)
+    if server.up() != len(fleet.clusters):
+        raise SystemExit(f"{server.name} lost a cluster while it was measured")
 
 
 def main():
@@ -107,8 +133,9 @@ def main():
             "wire_bytes": fleet.body_bytes("gzip"),
             "servers": {},
         }
-        for name in options.servers:
-            run["servers"][name] = measure(KINDS[name], fleet, options, scratch)
+        kinds = [KINDS[name] for name in options.servers]
+        for together in [kinds] if options.queries else [[kind] for kind in kinds]:
+            run["servers"] |= measure(together, fleet, options, scratch)
     shutil.rmtree(scratch)
     path = os.path.join(TARGET, f"{options.fleet}.json")
     with open(path, "w", encoding="utf-8") as file:
