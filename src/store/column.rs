@@ -301,7 +301,7 @@ pub(super) struct Groups {
 #[derive(Debug, Default)]
 struct Moved {
     /// A bit for each slot.
-    is_moved: Vec<u64>,
+    slots: Vec<u64>,
     /// By 64 slots: how many before them have moved.
     ranks: Vec<u32>,
     /// The groups of those that have, by slot.
@@ -326,7 +326,7 @@ impl Groups {
     /// A bit for each of 64 slots: it is not in the group that the base says.
     #[inline]
     fn moved_in(&self, word: usize) -> u64 {
-        self.moved.is_moved.get(word).copied().unwrap_or(0)
+        self.moved.slots.get(word).copied().unwrap_or(0)
     }
 
     fn base_differing(&self, other: &Self, word: usize) -> u64 {
@@ -369,11 +369,11 @@ impl Groups {
     /// Address and bytes of what others may share.
     pub(super) fn shared(&self) -> [(usize, usize); 2] {
         let Moved {
-            is_moved,
+            slots,
             ranks,
             groups,
         } = &*self.moved;
-        let moved = 8 * is_moved.capacity() + 4 * (ranks.capacity() + groups.capacity());
+        let moved = 8 * slots.capacity() + 4 * (ranks.capacity() + groups.capacity());
         [
             (Arc::as_ptr(&self.base).addr(), 4 * self.base.capacity()),
             (Arc::as_ptr(&self.moved).addr(), moved),
@@ -518,15 +518,15 @@ impl Recorder {
             return;
         }
         let mut moved = Moved {
-            is_moved: vec![0; self.groups.len().div_ceil(WORD)],
+            slots: vec![0; self.groups.len().div_ceil(WORD)],
             ..Moved::default()
         };
         for &slot in &self.changed {
-            moved.is_moved[slot as usize / WORD] |= 1 << (slot as usize % WORD);
+            moved.slots[slot as usize / WORD] |= 1 << (slot as usize % WORD);
             moved.groups.push(self.groups[slot as usize]);
         }
         let mut rank = 0;
-        for word in &moved.is_moved {
+        for word in &moved.slots {
             moved.ranks.push(rank);
             rank += word.count_ones();
         }

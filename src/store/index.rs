@@ -76,6 +76,14 @@ enum Cells {
 }
 
 impl Cells {
+    /// A cell for each row, with room for `capacity` rows.
+    fn with(ids: impl Iterator<Item = u32>, capacity: usize) -> Self {
+        let mut cells = Vec::with_capacity(capacity);
+        cells.extend(ids.map(AtomicU32::new));
+        cells.resize_with(capacity, AtomicU32::default);
+        Self::Each(cells.into())
+    }
+
     #[inline]
     fn get(&self, row: usize) -> u32 {
         match self {
@@ -105,31 +113,36 @@ impl Grid {
     }
 
     /// A copy of some rows, in which there is room for `capacity`, and in the columns also for these cells.
-    fn of_rows(&self, rows: &[u32], capacity: usize, cells: Option<&[u32]>) -> Self {
-        let each = |get: &dyn Fn(u32) -> u32| {
-            let ids = (0..capacity).map(|at| rows.get(at).map_or(0, |row| get(*row)));
-            Cells::Each(ids.map(AtomicU32::new).collect())
-        };
+    fn of_rows(
+        &self,
+        rows: &(impl ExactSizeIterator<Item = u32> + Clone),
+        capacity: usize,
+        cells: Option<&[u32]>,
+    ) -> Self {
         let columns = self.columns.iter().enumerate().map(|(at, column)| {
             let more = cells.map(|cells| cells[at]);
             match (column, more) {
-                (Cells::One(_), Some(more)) if rows.is_empty() => Cells::One(more),
+                (Cells::One(_), Some(more)) if rows.len() == 0 => Cells::One(more),
                 (&Cells::One(known), more) if more.is_none_or(|more| more == known) => {
                     Cells::One(known)
                 }
-                (&Cells::One(known), _) => each(&|_| known),
-                (column, _) => each(&|row| column.get(row as usize)),
+                (&Cells::One(known), _) => Cells::with(rows.clone().map(|_| known), capacity),
+                (Cells::Each(ids), _) => {
+                    let id = |row| ids[row as usize].load(Ordering::Relaxed);
+                    Cells::with(rows.clone().map(id), capacity)
+                }
             }
         });
-        let tenancies = (0..capacity).map(|at| {
-            let tenancy = rows.get(at).map(|row| self.tenancy(*row));
-            tenancy.map_or_else(Default::default, |known| {
-                [known.slot, known.born, known.died].map(AtomicU32::new)
-            })
-        });
+        let tenancy = |row| {
+            let Tenancy { slot, born, died } = self.tenancy(row);
+            [slot, born, died].map(AtomicU32::new)
+        };
+        let mut tenancies = Vec::with_capacity(capacity);
+        tenancies.extend(rows.clone().map(tenancy));
+        tenancies.resize_with(capacity, Default::default);
         Self {
             columns: columns.collect(),
-            tenancies: tenancies.collect(),
+            tenancies: tenancies.into(),
         }
     }
 
@@ -217,8 +230,7 @@ impl Table {
         if !self.grid.has_room(len, cells) {
             let room = self.grid.tenancies.len();
             let capacity = if len < room { room } else { len + len / 8 + 2 };
-            let rows: Vec<u32> = (0..row).collect();
-            self.grid = Arc::new(self.grid.of_rows(&rows, capacity, Some(cells)));
+            self.grid = Arc::new(self.grid.of_rows(&(0..row), capacity, Some(cells)));
         }
         self.grid.put(row, cells);
         self.grid.put_tenancy(row, tenancy);
@@ -229,9 +241,8 @@ impl Table {
     /// A series comes again, in another slot.
     fn renew(&mut self, row: u32, tenancy: Tenancy) {
         if Arc::get_mut(&mut self.grid).is_none() {
-            let rows: Vec<u32> = (0..self.rows).collect();
             let room = self.grid.tenancies.len();
-            self.grid = Arc::new(self.grid.of_rows(&rows, room, None));
+            self.grid = Arc::new(self.grid.of_rows(&(0..self.rows), room, None));
         }
         let last = self.grid.tenancy(row);
         self.grid.put_tenancy(row, tenancy);

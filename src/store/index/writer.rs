@@ -383,7 +383,9 @@ impl IndexWriter {
                 resting.push(Seat { place, hash });
             }
         }
-        resting.into_iter().for_each(|seat| self.rest(seat));
+        for seat in resting {
+            self.rest(seat);
+        }
         let held = |(row, old): (u32, &u32)| {
             let still = table.earlier(*old).iter().filter(|(_, t)| t.died >= oldest);
             still
@@ -395,9 +397,10 @@ impl IndexWriter {
         } else {
             (0..).zip(kept).flat_map(held).collect()
         };
+        let capacity = kept.len() + kept.len() / 8;
         self.index.tables[id as usize] = Some(Arc::new(Table {
             names: table.names.clone(),
-            grid: Arc::new(table.grid.of_rows(kept, kept.len() + kept.len() / 8, None)),
+            grid: Arc::new(table.grid.of_rows(&kept.iter().copied(), capacity, None)),
             metric: table.metric,
             rows: u32::try_from(kept.len()).expect("rows are 32 bits wide"),
             earlier: Arc::new(earlier),
