@@ -6,8 +6,8 @@ use memchr::{memchr, memchr2};
 
 use crate::model::labels::METRIC_NAME;
 
-/// Name and value of each label of a finished line, as they stand, the metric's name as `__name__` before all others.
-/// `None`: the line is not one that we write.
+/// Name and value of each label of a finished line that has a value, in the order in which they stand, the metric's name
+/// as `__name__` before all others. `None`: the line cannot be read.
 pub fn labels(line: &[u8]) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     let line = std::str::from_utf8(line).ok()?;
     let mut pairs = Vec::with_capacity(16);
@@ -33,7 +33,9 @@ pub fn labels(line: &[u8]) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
             (name.into(), behind)
         };
         let (value, behind) = quoted(behind.strip_prefix('=')?)?;
-        pairs.push((name, value));
+        if !value.is_empty() {
+            pairs.push((name, value));
+        }
         rest = behind.strip_prefix(',').unwrap_or(behind);
     }
     Some(pairs)
@@ -76,10 +78,7 @@ mod tests {
         };
         check("up 1 2\n", &[("__name__", "up")]);
         check(r#"up{a="b"} 1 2"#, &[("__name__", "up"), ("a", "b")]);
-        check(
-            r#"up{a="",b="}"} 1"#,
-            &[("__name__", "up"), ("a", ""), ("b", "}")],
-        );
+        check(r#"up{a="",b="}"} 1"#, &[("__name__", "up"), ("b", "}")]);
         check(
             r#"{"a.b","c d"="e\"f\\\n",g="="} 1"#,
             &[("__name__", "a.b"), ("c d", "e\"f\\\n"), ("g", "=")],

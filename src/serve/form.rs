@@ -10,10 +10,10 @@ use tokio::time::{Duration, timeout};
 pub(super) const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// Longest form in bytes.
-pub(super) const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 1 << 20;
 
-/// Time for a form to come in.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Most time for a form to come in.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a form cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +23,8 @@ pub(super) enum FormError {
     TooLarge,
     /// The connection, or what frames the body on it.
     #[error("the form broke off: {0}")]
-    Broken(hyper::Error),
-    /// It took more than 30 s.
+    Broken(#[source] hyper::Error),
+    /// It took longer than it may.
     #[error("the form did not come in time")]
     Late,
 }
@@ -37,8 +37,8 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case(MEDIA_TYPE)
 }
 
-/// Reads a form.
-pub(super) async fn read(mut body: Incoming) -> Result<Bytes, FormError> {
+/// Reads a form, which may take so long.
+pub(super) async fn read(mut body: Incoming, patience: Duration) -> Result<Bytes, FormError> {
     if body.size_hint().lower() > BYTES_MAX as u64 {
         return Err(FormError::TooLarge);
     }
@@ -57,7 +57,7 @@ pub(super) async fn read(mut body: Incoming) -> Result<Bytes, FormError> {
         }
         Ok(form.freeze())
     };
-    timeout(PATIENCE, reading)
+    timeout(patience, reading)
         .await
         .map_err(|_| FormError::Late)?
 }

@@ -111,12 +111,13 @@ async fn api(
     let begin = Instant::now();
     let (head, body) = request.into_parts();
     let via = via(&head.headers, &served.instance_id).map_err(unavailable)?;
+    let query = head.uri.query();
     let form = if posted {
-        Some(read_form(&head.headers, body).await?)
+        let within = form::PATIENCE.min(patience(query, None));
+        Some(read_form(&head.headers, body, within).await?)
     } else {
         None
     };
-    let query = head.uri.query();
     let deadline = begin + patience(query, form.as_deref());
     let passage = served
         .gates
@@ -150,13 +151,17 @@ fn via(headers: &HeaderMap, own: &str) -> Result<HeaderValue, &'static str> {
 }
 
 /// Reads a form whole: it must be there before a place is taken.
-async fn read_form(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Response<Body>> {
+async fn read_form(
+    headers: &HeaderMap,
+    body: Incoming,
+    within: Duration,
+) -> Result<Bytes, Response<Body>> {
     let is_empty = header(headers, CONTENT_LENGTH) == "0";
     if headers.contains_key(CONTENT_ENCODING) || !(form::is_form(headers) || is_empty) {
         let why = format!("a POST must carry {}, not compressed", form::MEDIA_TYPE);
         return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
-    form::read(body).await.map_err(|error| {
+    form::read(body, within).await.map_err(|error| {
         let status = match error {
             FormError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             FormError::Broken(_) => StatusCode::BAD_REQUEST,

@@ -18,6 +18,7 @@
 
 mod pack;
 mod seal;
+mod write;
 
 use std::hash::{Hash, Hasher};
 

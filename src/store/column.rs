@@ -329,8 +329,9 @@ impl Groups {
         self.moved.slots.get(word).copied().unwrap_or(0)
     }
 
+    /// The same, of the bases alone; all bits where one of them does not have all of the 64 slots.
     fn base_differing(&self, other: &Self, word: usize) -> u64 {
-        let of = |base: &'_ Arc<Vec<u32>>| base.get(WORD * word..)?.first_chunk::<WORD>().copied();
+        let of = |base: &Arc<Vec<u32>>| base.get(WORD * word..)?.first_chunk::<WORD>().copied();
         let (Some(ours), Some(theirs)) = (of(&self.base), of(&other.base)) else {
             return u64::MAX;
         };

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::chunk::Shape;
-use super::column::{Column, Groups, STALE, SlotValues, WORD};
+use super::column::{Column, Groups, NO_STAMP, STALE, SlotValues, WORD};
 
 /// No last timestamp: the slot is empty.
 pub(super) const NEVER: i64 = i64::MIN;
@@ -61,6 +61,21 @@ impl Edge {
     }
 }
 
+/// In which rounds the timestamp of a group is above all before, `last` among them; and the last one then. A group that
+/// a round lacks has no series in it, so it begins anew.
+pub(super) fn advances(stamps: &[i64], last: i64) -> (u32, i64) {
+    let (mut mask, mut end) = (0, last);
+    for (round, &stamp) in stamps.iter().enumerate() {
+        if stamp == NO_STAMP {
+            end = NEVER;
+        } else if stamp > end {
+            mask |= 1 << round;
+            end = stamp;
+        }
+    }
+    (mask, end)
+}
+
 impl Lasts {
     /// None yet, of `slots` to come; `ends` are the last timestamps of the groups.
     pub(super) fn new(groups: Groups, ends: Vec<i64>, slots: usize) -> Self {
@@ -78,7 +93,7 @@ impl Lasts {
         let groups = stamps.chunks(rounds).enumerate();
         let end = |(group, stamps): (usize, &[i64])| {
             let before = self.ends.get(group).copied().unwrap_or(NEVER);
-            stamps.iter().copied().fold(before, i64::max)
+            advances(stamps, before).1
         };
         groups.map(end).collect()
     }
@@ -113,7 +128,7 @@ impl Lasts {
         self.slots += 1;
     }
 
-    /// A bit for each of 64 slots whose last sample is not the one of its group.
+    /// A bit for each of 64 slots whose last sample is not the one of its group, or that was not entered.
     pub(super) fn others(&self, word: usize) -> u64 {
         let entered = self.slots.saturating_sub(WORD * word);
         let beyond = u64::MAX.checked_shl(u32::try_from(entered).unwrap_or(u32::MAX));

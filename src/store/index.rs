@@ -22,7 +22,8 @@ pub(super) use self::writer::IndexWriter;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
 
-/// Texts in a block: what one new text makes the writer copy.
+/// Texts in a block. One new text makes the writer copy a block, and a publication one pointer a block: with the 20,000
+/// texts of a cluster 64 and 312 of them.
 const BLOCK: usize = 64;
 
 /// Texts by number.

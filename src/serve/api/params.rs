@@ -32,10 +32,12 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<(Parts, Form), Ap
     let (head, body) = request.into_parts();
     let mut form = Form::default();
     if head.method == Method::POST && form::is_form(&head.headers) {
-        let body = form::read(body).await.map_err(|error| match error {
-            FormError::TooLarge => "http: POST too large".to_owned(),
-            other => other.to_string(),
-        });
+        let body = form::read(body, form::PATIENCE)
+            .await
+            .map_err(|error| match error {
+                FormError::TooLarge => "http: POST too large".to_owned(),
+                other => other.to_string(),
+            });
         form.add(&body.map_err(|why| ApiError::bad_data(format!("{FORM_ERROR}: {why}")))?)?;
     }
     form.add(head.uri.query().unwrap_or_default().as_bytes())?;

@@ -6,18 +6,10 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use super::super::column::{Block, Column, STALE, WORD};
-use super::super::edge::{Edge, Lasts, NEVER};
-use super::pack::{Packing, scale_of, to_whole, write_varint};
-use super::{
-    ANCHORED, Batch, EMPTY, FIRST_SHAPE, ODD, OWN_STAMPS, PADDING, ROUNDS_MAX, SAME, SHAPES_MAX,
-    SPELLED, STRIDE, Shape, marker_ms,
-};
-
-/// The next batch begins with those shapes that at least so many chunks of the one before had.
-const SHAPE_USES: u32 = 16;
+use super::super::edge::{Edge, Lasts, NEVER, advances};
+use super::write::{ChunkWriter, newest_first};
+use super::{Batch, EMPTY, ODD, OWN_STAMPS, PADDING, ROUNDS_MAX, SAME, STRIDE, Shape, marker_ms};
 
 /// Every so many batches the scales are searched for anew: one that was needed once is not kept for ever.
 const HINT_BATCHES: u32 = 16;
@@ -73,14 +65,12 @@ impl Sealing {
         }
         let at_ms = sealed.iter().map(|column| column.at_ms);
         let latest_ms = stamps.iter().copied().chain(at_ms).max().unwrap_or(NEVER);
-        let members: Vec<Member> = (0..group_count)
-            .map(|group| {
-                let (mask, end) =
-                    advances(&stamps[group * rounds..][..rounds], edge.lasts.end(group));
-                let anchored = columns[rounds].stamp_of(group) > end;
-                Member { mask, anchored }
-            })
-            .collect();
+        let member = |(group, stamps): (usize, &[i64])| {
+            let (mask, end) = advances(stamps, edge.lasts.end(group));
+            let anchored = columns[rounds].stamp_of(group) > end;
+            Member { mask, anchored }
+        };
+        let members: Vec<Member> = stamps.chunks(rounds).enumerate().map(member).collect();
         let ends = edge.lasts.ends_after(&stamps, rounds);
         let batch = Batch {
             numbers: sealed.iter().map(|column| column.number).collect(),
@@ -109,7 +99,7 @@ impl Sealing {
                 changed: 0,
                 regular: 0,
             }),
-            writer: ChunkWriter::new(ShapeNumbers::beginning_with(&edge.shapes)),
+            writer: ChunkWriter::beginning_with(&edge.shapes),
             edge: Edge {
                 count: edge.count + 1,
                 ..edge
@@ -151,13 +141,12 @@ impl Sealing {
 
     /// The batch, and what is known at its end.
     pub(in crate::store) fn finish(mut self) -> (Batch, Edge) {
-        self.batch.chunks.extend_from_slice(&[0; PADDING]);
-        self.batch.chunks.shrink_to_fit();
+        // A copy: shrinking leaves a block of up to twice the size in use.
+        self.batch.chunks = [&self.batch.chunks[..], &[0; PADDING]].concat();
         self.edge.lasts = Arc::new(self.lasts);
-        let shapes = self.writer.shapes;
-        self.edge.shapes = Arc::new(shapes.often_used());
-        self.batch.shapes = shapes.shapes;
-        self.batch.shapes.shrink_to_fit();
+        let (shapes, often_used) = self.writer.into_shapes();
+        self.batch.shapes = shapes;
+        self.edge.shapes = Arc::new(often_used);
         self.edge.hints = Arc::new(self.hints);
         (self.batch, self.edge)
     }
@@ -270,9 +259,10 @@ impl Sealing {
         }
         let mut taken = [0; ROUNDS_MAX];
         let taken = newest_first(values, mask, &mut taken);
-        self.writer.before.clear();
+        self.writer.begin();
         let (hint, chunks) = (&mut self.hints[slot], &mut self.batch.chunks);
-        self.writer.write(taken, anchor, hint, (0, 0), chunks);
+        self.writer
+            .write(taken, anchor, hint, Shape::default(), chunks);
     }
 
     /// A series that comes or goes in these rounds, or does not keep to its group.
@@ -316,148 +306,12 @@ impl Sealing {
         let mut taken = [0; ROUNDS_MAX];
         let taken = newest_first(values, samples, &mut taken);
         let anchor = self.anchor(slot, behind, last);
-        let own_stamps = if own { OWN_STAMPS } else { 0 };
+        let shape = Shape {
+            head: ODD,
+            width: if own { OWN_STAMPS } else { 0 },
+            len: 0,
+        };
         let (hint, chunks) = (&mut self.hints[slot], &mut self.batch.chunks);
-        self.writer
-            .write(taken, anchor, hint, (ODD, own_stamps), chunks);
-    }
-}
-
-/// In which rounds a timestamp is above all before, `last` among them; and the last one then.
-fn advances(stamps: &[i64], last: i64) -> (u32, i64) {
-    let (mut mask, mut end) = (0, last);
-    for (round, &stamp) in stamps.iter().enumerate() {
-        if stamp > end {
-            mask |= 1 << round;
-            end = stamp;
-        }
-    }
-    (mask, end)
-}
-
-/// The values of the rounds in `mask`, newest first.
-#[inline]
-fn newest_first<'a>(values: &[u64], mask: u32, out: &'a mut [u64; ROUNDS_MAX]) -> &'a [u64] {
-    let mut count = 0;
-    for (round, &value) in values.iter().enumerate().rev() {
-        out[count] = value;
-        count += (mask >> round & 1) as usize;
-    }
-    &out[..count]
-}
-
-/// Writes chunks, one after the other.
-#[derive(Debug)]
-struct ChunkWriter {
-    shapes: ShapeNumbers,
-    /// What stands before the values of the chunk under way.
-    before: Vec<u8>,
-}
-
-impl ChunkWriter {
-    fn new(shapes: ShapeNumbers) -> Self {
-        Self {
-            shapes,
-            before: Vec::new(),
-        }
-    }
-
-    fn masks(&mut self, samples: u32, markers: u32) {
-        self.before.clear();
-        write_varint(&mut self.before, samples.into());
-        write_varint(&mut self.before, markers.into());
-    }
-
-    /// The timestamps of the rounds in `mask`, newest first.
-    fn stamps(&mut self, stamps: &[i64; ROUNDS_MAX], mask: u32) {
-        let mut behind = 0_i64;
-        for round in (0..ROUNDS_MAX).rev().filter(|round| mask >> round & 1 == 1) {
-            write_varint(&mut self.before, behind.wrapping_sub(stamps[round]));
-            behind = stamps[round];
-        }
-    }
-
-    /// Values, newest first. `flags` go into head and width of the shape.
-    #[inline]
-    fn write(
-        &mut self,
-        values: &[u64],
-        anchor: Option<u64>,
-        hint: &mut u8,
-        flags: (u8, u8),
-        chunks: &mut Vec<u8>,
-    ) {
-        let mut wholes = [0_i64; ROUNDS_MAX];
-        let scale = scale_of(values, *hint, &mut wholes);
-        *hint = scale;
-        let anchor = anchor.and_then(|anchor| to_whole(anchor, scale));
-        let wholes = &wholes[..values.len()];
-        let first = wholes.first().filter(|_| anchor.is_none()).copied();
-        let mut behind = anchor.or(first).unwrap_or(0);
-        let mut deltas = [0_i64; ROUNDS_MAX];
-        let rest = &wholes[usize::from(first.is_some())..];
-        for (delta, &whole) in deltas.iter_mut().zip(rest) {
-            *delta = behind.wrapping_sub(whole);
-            behind = whole;
-        }
-        let deltas = &deltas[..rest.len()];
-        if let Some(first) = first {
-            write_varint(&mut self.before, first);
-        }
-        let packing = Packing::of(deltas);
-        let anchored = if anchor.is_some() { ANCHORED } else { 0 };
-        let len = self.before.len() + packing.len;
-        self.shapes.write(
-            Shape {
-                head: packing.layout | anchored | flags.0 | (scale << 4),
-                width: packing.width | flags.1,
-                len: u16::try_from(len).expect("16 samples take less than 400 bytes"),
-            },
-            chunks,
-        );
-        chunks.extend_from_slice(&self.before);
-        packing.write(deltas, chunks);
-    }
-}
-
-/// The shapes of a batch under way.
-#[derive(Debug, Default)]
-struct ShapeNumbers {
-    shapes: Vec<Shape>,
-    uses: Vec<u32>,
-    numbers: HashMap<Shape, u8>,
-}
-
-impl ShapeNumbers {
-    fn beginning_with(known: &[Shape]) -> Self {
-        Self {
-            shapes: known.to_vec(),
-            uses: vec![0; known.len()],
-            numbers: known.iter().copied().zip(FIRST_SHAPE..).collect(),
-        }
-    }
-
-    /// Begins a chunk.
-    #[inline]
-    fn write(&mut self, shape: Shape, chunks: &mut Vec<u8>) {
-        if let Some(&number) = self.numbers.get(&shape) {
-            self.uses[usize::from(number - FIRST_SHAPE)] += 1;
-            chunks.push(number);
-        } else if self.shapes.len() < SHAPES_MAX {
-            let number = FIRST_SHAPE + u8::try_from(self.shapes.len()).unwrap_or(0);
-            self.shapes.push(shape);
-            self.uses.push(1);
-            self.numbers.insert(shape, number);
-            chunks.push(number);
-        } else {
-            let [low, high] = shape.len.to_le_bytes();
-            chunks.extend_from_slice(&[SPELLED, shape.head, shape.width, low, high]);
-        }
-    }
-
-    fn often_used(&self) -> Vec<Shape> {
-        let uses = self.shapes.iter().zip(&self.uses);
-        let often = uses.filter(|(_, uses)| **uses >= SHAPE_USES);
-        often.map(|(shape, _)| *shape).collect()
+        self.writer.write(taken, anchor, hint, shape, chunks);
     }
 }

@@ -14,7 +14,8 @@ use crate::model::labels::METRIC_NAME;
 /// A table is written anew when one row in so many is too old.
 const EXPIRED_SHARE: u32 = 4;
 
-/// A series: name and value of each label in any order, names unique, the metric's name as `__name__` among them.
+/// A series: name and value of each label in any order, names unique, no value empty, the metric's name as `__name__`
+/// among them.
 pub(in crate::store) type Pairs<'a> = [(Cow<'a, str>, Cow<'a, str>)];
 
 /// Writes the index of an era.
@@ -22,9 +23,11 @@ pub(in crate::store) type Pairs<'a> = [(Cow<'a, str>, Cow<'a, str>)];
 pub(in crate::store) struct IndexWriter {
     index: Index,
     hasher: DefaultHashBuilder,
-    /// Texts by content, how often each is used (a value by each row, a name by each table and the latest series), and numbers to use again.
+    /// Texts by content.
     numbers: HashTable<u32>,
+    /// By text: how often it is used, as a value by each row, as a name by each table and by the latest series.
     uses: Vec<u32>,
+    /// Numbers to use again.
     free: Vec<u32>,
     text_bytes: usize,
     /// Tables by metric name and label names.
@@ -51,6 +54,7 @@ struct Seat {
     hash: u32,
 }
 
+/// A value of its own rather than an `Option`, which would take a third more.
 const NO_SEAT: Seat = Seat {
     place: Place {
         table: u32::MAX,
@@ -75,7 +79,7 @@ struct Latest {
 }
 
 impl IndexWriter {
-    /// A series appears, in round `number`; labels without value are left out.
+    /// A series appears, in round `number`.
     pub(in crate::store) fn enter(&mut self, slot: u32, number: u32, pairs: &Pairs<'_>) {
         self.leave(slot, number);
         self.changed = true;
@@ -109,20 +113,16 @@ impl IndexWriter {
         };
     }
 
-    /// Whether a series has the labels of the one before, in the same order and all with values.
+    /// Whether a series has the labels of the one before, in the same order.
     fn is_like_latest(&self, pairs: &Pairs<'_>) -> bool {
         let Latest { order, names, .. } = &self.latest;
-        order.len() == pairs.len()
-            && order.iter().zip(&**names).all(|(&at, &name)| {
-                let (label, value) = &pairs[at];
-                !value.is_empty() && **self.index.texts.get(name) == **label
-            })
+        let is_name = |(&at, &name): (&usize, &u32)| **self.index.texts.get(name) == *pairs[at].0;
+        order.len() == pairs.len() && order.iter().zip(&**names).all(is_name)
     }
 
     /// From now on the labels of the latest series are these, whatever their values.
     fn change_names(&mut self, pairs: &Pairs<'_>) {
         let mut order: Vec<usize> = (0..pairs.len()).collect();
-        order.retain(|at| !pairs[*at].1.is_empty());
         order.sort_unstable_by(|a, b| pairs[*a].0.cmp(&pairs[*b].0));
         let names: Vec<u32> = order.iter().map(|at| self.acquire(&pairs[*at].0)).collect();
         let metric = order.iter().position(|at| pairs[*at].0 == METRIC_NAME);

@@ -246,7 +246,8 @@ fn value(kind: u64, dice: &mut Dice, round: u64) -> f64 {
 /// A fleet of one cluster: targets with their own clocks, series that come and go.
 struct Targets {
     dice: Dice,
-    series: Vec<(String, u64, usize)>,
+    /// Labels, kind of values, target, newest timestamp.
+    series: Vec<(String, u64, usize, i64)>,
     clocks: Vec<i64>,
 }
 
@@ -254,12 +255,13 @@ impl Targets {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
         let targets = 1 + usize::try_from(dice.below(4)).unwrap();
-        let series = (0..40 + dice.below(20))
+        let series = (0..40 + dice.below(200))
             .map(|number| {
                 (
                     format!("m{}{{cluster=\"c\",n=\"{number}\"}}", number % 5),
                     dice.roll(),
                     0,
+                    i64::MIN,
                 )
             })
             .collect::<Vec<_>>();
@@ -286,7 +288,7 @@ impl Targets {
             }
         }
         let mut round = Round::new();
-        for (labels, kind, target) in &mut self.series {
+        for (labels, kind, target, newest) in &mut self.series {
             if dice.one_in(if *kind % 7 == 0 { 3 } else { 40 }) {
                 continue;
             }
@@ -298,13 +300,26 @@ impl Targets {
             } else {
                 0
             };
-            round.insert(
-                labels.clone(),
-                (value(*kind, dice, number), self.clocks[*target] - own),
-            );
+            let stamp = self.clocks[*target] - own;
+            if stamp > *newest && dice.one_in(50) {
+                rewrite(labels);
+            }
+            *newest = stamp.max(*newest);
+            round.insert(labels.clone(), (value(*kind, dice, number), stamp));
         }
         round
     }
+}
+
+/// A label without value, which makes no other series of it.
+const BLANK: &str = ",x=\"\"}";
+
+/// Writes the labels of a series otherwise.
+fn rewrite(labels: &mut String) {
+    *labels = match labels.strip_suffix(BLANK) {
+        Some(front) => format!("{front}}}"),
+        None => labels.replace('}', BLANK),
+    };
 }
 
 fn history(seed: u64) {
@@ -325,6 +340,10 @@ fn history(seed: u64) {
         }
         let round = targets.round(at_ms, number);
         feed.append(&window, at_ms, &round);
+        let round = round
+            .into_iter()
+            .map(|(labels, sample)| (labels.replace(BLANK, "}"), sample));
+        let round: Round = round.collect();
         let state = window.cluster("c", STALE_AFTER).state.load_full();
         let era = state.eras.last().unwrap();
         naive.append((era.id, era.columns.last().unwrap().number), at_ms, &round);
@@ -428,6 +447,25 @@ fn samples(view: &WindowView, name: &str) -> String {
         }
     };
     list.iter().map(shown).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_series_that_comes_in_another_slot_goes_on() {
+    let window = Window::new(Duration::from_secs(900), "cluster".into());
+    let mut feed = Feed::new();
+    let ways = ["a{b=\"c\"}", "a{b=\"c\",d=\"\"}"];
+    let mut want = Vec::new();
+    for number in 0..24 {
+        let at_ms = 10_000 * (i64::from(number) + 1);
+        let way = ways[usize::from(number % 5 == 0)];
+        feed.append(
+            &window,
+            at_ms,
+            &round(&[(way, number.into(), at_ms - 1_000)]),
+        );
+        want.push(format!("{number}@{}", at_ms / 1000 - 1));
+        assert_eq!(samples(&window.view(at_ms), "a"), want.join(" "));
+    }
 }
 
 #[test]
@@ -542,9 +580,9 @@ fn texts(list: &[Arc<str>]) -> Vec<&str> {
     list.iter().map(|text| &**text).collect()
 }
 
-/// Label sets and matchers over few names and values, so that they meet.
+/// Label sets and matchers over few names and values, so that they meet. A label without value is none.
 fn label_sets() -> impl Strategy<Value = Vec<BTreeMap<String, String>>> {
-    let labels = proptest::collection::btree_map("[abc]", "[xyz]{1,2}", 0..3);
+    let labels = proptest::collection::btree_map("[abcd]", "[xyz]{0,2}", 0..4);
     let set = ("m[123]", labels).prop_map(|(name, mut labels)| {
         labels.insert("__name__".into(), name);
         labels
@@ -577,6 +615,12 @@ fn matchers() -> impl Strategy<Value = Vec<Matcher>> {
     proptest::collection::vec(matcher, 0..4)
 }
 
+fn without_blanks(set: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut set = set.clone();
+    set.retain(|_, value| !value.is_empty());
+    set
+}
+
 fn line_of(set: &BTreeMap<String, String>) -> String {
     let labels: Vec<String> = set
         .iter()
@@ -601,12 +645,14 @@ proptest! {
         let window = Window::new(Duration::from_millis(2500), "cluster".into());
         let mut feed = Feed::new();
         for (number, sets) in (0..).zip(&rounds) {
-            let round = sets.iter().map(|set| (line_of(set), (1.0, NOW + number * 1000))).collect();
+            // Not two lines of the same series.
+            let lines: BTreeMap<_, _> = sets.iter().map(|set| (without_blanks(set), line_of(set))).collect();
+            let round = lines.into_values().map(|line| (line, (1.0, NOW + number * 1000))).collect();
             feed.append(&window, NOW + number * 1000, &round);
         }
         // Of the last three rounds, and with the marker of what was in the one before them.
         let from = rounds.len().saturating_sub(4);
-        let mut held: Vec<_> = rounds[from..].iter().flatten().cloned().collect();
+        let mut held: Vec<_> = rounds[from..].iter().flatten().map(without_blanks).collect();
         held.sort();
         held.dedup();
         let takes = |set: &BTreeMap<String, String>, matchers: &[Matcher]| {

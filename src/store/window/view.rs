@@ -442,11 +442,18 @@ fn push_rising(events: &[Event], start_ms: i64, end_ms: i64, mut push: impl FnMu
 /// Appends what a row has, oldest first; perhaps not what is before `start_ms`.
 fn read(era: &Era, place: Place, start_ms: i64, end_ms: Option<i64>, events: &mut Vec<Event>) {
     let table = era.index.table(place.table);
-    for (_, tenancy) in table.earlier(place.row) {
-        read_tenancy(era, *tenancy, start_ms, None, events);
+    let last = table.tenancy(place.row);
+    let earlier = table.earlier(place.row).iter().map(|(_, earlier)| *earlier);
+    let mut tenancies = earlier.chain([last]).peekable();
+    while let Some(tenancy) = tenancies.next() {
+        let next = tenancies.peek();
+        let end_ms = end_ms.filter(|_| next.is_none());
+        read_tenancy(era, tenancy, start_ms, end_ms, events);
+        // It went over to another slot: no end.
+        if next.is_some_and(|next| next.born == tenancy.died) {
+            events.pop_if(|event| event.bits == STALE && event.number == tenancy.died);
+        }
     }
-    let tenancy = table.tenancy(place.row);
-    read_tenancy(era, tenancy, start_ms, end_ms, events);
 }
 
 fn read_tenancy(

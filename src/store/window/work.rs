@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::chunk::{ROUNDS, ROUNDS_MAX, Sealing};
-use super::super::column::{Column, Recorded};
+use super::super::column::{Column, Recorded, STALE};
 use super::super::index::IndexWriter;
 use super::super::snapshot::Line;
 use super::{ClusterWindow, Era, Window, Writer};
 use crate::parse::finished;
 
-/// Series entered in one slice, at one to a few microseconds each.
+/// Series entered in one slice, at one to three microseconds each.
 const BIRTHS: usize = 500;
 
 /// Slots sealed in one slice, in words of 64; a slot takes 5 to 20 nanoseconds a round.
@@ -109,6 +109,9 @@ impl Work {
     /// Enters series that appeared in this round, from line `next` on; returns the line to go on with.
     fn enter(&self, recorded: &Recorded, text: &Bytes, lines: &[Line], next: usize) -> usize {
         let mut writer = self.cluster.lock();
+        if next == 0 {
+            writer.leave_missing(&recorded.column);
+        }
         let Some((_, index)) = &mut writer.current else {
             return lines.len();
         };
@@ -127,11 +130,9 @@ impl Work {
             // We wrote the line ourselves, so it can be read. If not: the series has no row and is not selected.
             let labels = finished::labels(&text[line.start as usize..end]);
             debug_assert!(labels.is_some(), "a finished line");
-            index.enter(
-                line.slot,
-                recorded.column.number,
-                &labels.unwrap_or_default(),
-            );
+            if let Some(labels) = labels {
+                index.enter(line.slot, recorded.column.number, &labels);
+            }
         }
         lines.len()
     }
@@ -185,6 +186,22 @@ impl Writer {
             self.past.push(Arc::new(era));
         }
         self.current = Some((Era::new(recorded.era), IndexWriter::default()));
+    }
+
+    /// Series that a round lacks leave before others are born: where a source writes the same labels otherwise, the row
+    /// is to be had again.
+    fn leave_missing(&mut self, column: &Column) {
+        let Some((era, index)) = &mut self.current else {
+            return;
+        };
+        let before = era.columns.last().and_then(|last| last.all());
+        let now = column.all().unwrap_or_default();
+        for (slot, &value) in (0_u32..).zip(before.unwrap_or_default()) {
+            let is_there = now.get(slot as usize).is_some_and(|now| *now != STALE);
+            if value != STALE && !is_there {
+                index.leave(slot, column.number);
+            }
+        }
     }
 
     /// Appends a round; the births in it are in the index already.

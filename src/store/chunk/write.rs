@@ -1,0 +1,156 @@
+//! Chunks on their way into a batch: values in, bytes behind the number of their shape out.
+
+use hashbrown::HashMap;
+
+use super::pack::{Packing, scale_of, to_whole, write_varint};
+use super::{ANCHORED, FIRST_SHAPE, ROUNDS_MAX, SHAPES_MAX, SPELLED, Shape};
+
+/// The next batch begins with those shapes that at least so many chunks of the one before had.
+const SHAPE_USES: u32 = 16;
+
+/// The values of the rounds in `mask`, newest first.
+#[inline]
+pub(super) fn newest_first<'a>(
+    values: &[u64],
+    mask: u32,
+    out: &'a mut [u64; ROUNDS_MAX],
+) -> &'a [u64] {
+    let mut count = 0;
+    for (round, &value) in values.iter().enumerate().rev() {
+        out[count] = value;
+        count += (mask >> round & 1) as usize;
+    }
+    &out[..count]
+}
+
+/// Writes chunks, one after the other.
+#[derive(Debug)]
+pub(super) struct ChunkWriter {
+    shapes: ShapeNumbers,
+    /// What stands before the values of the chunk under way.
+    before: Vec<u8>,
+}
+
+impl ChunkWriter {
+    /// Some shapes have numbers from the beginning.
+    pub(super) fn beginning_with(known: &[Shape]) -> Self {
+        Self {
+            shapes: ShapeNumbers::beginning_with(known),
+            before: Vec::new(),
+        }
+    }
+
+    /// The shapes by their numbers, and those that are worth a number in the next batch too.
+    pub(super) fn into_shapes(self) -> (Vec<Shape>, Vec<Shape>) {
+        let often_used = self.shapes.often_used();
+        let mut shapes = self.shapes.shapes;
+        shapes.shrink_to_fit();
+        (shapes, often_used)
+    }
+
+    /// Begins a chunk in which nothing stands before the values.
+    pub(super) fn begin(&mut self) {
+        self.before.clear();
+    }
+
+    /// Begins a chunk with the rounds of its samples and its stale markers.
+    pub(super) fn masks(&mut self, samples: u32, markers: u32) {
+        self.before.clear();
+        write_varint(&mut self.before, samples.into());
+        write_varint(&mut self.before, markers.into());
+    }
+
+    /// The timestamps of the rounds in `mask`, newest first.
+    pub(super) fn stamps(&mut self, stamps: &[i64; ROUNDS_MAX], mask: u32) {
+        let mut behind = 0_i64;
+        for round in (0..ROUNDS_MAX).rev().filter(|round| mask >> round & 1 == 1) {
+            write_varint(&mut self.before, behind.wrapping_sub(stamps[round]));
+            behind = stamps[round];
+        }
+    }
+
+    /// Ends the chunk with its values, newest first. `shape` has the flags of head and width.
+    #[inline]
+    pub(super) fn write(
+        &mut self,
+        values: &[u64],
+        anchor: Option<u64>,
+        hint: &mut u8,
+        shape: Shape,
+        chunks: &mut Vec<u8>,
+    ) {
+        let mut wholes = [0_i64; ROUNDS_MAX];
+        let scale = scale_of(values, *hint, &mut wholes);
+        *hint = scale;
+        let anchor = anchor.and_then(|anchor| to_whole(anchor, scale));
+        let wholes = &wholes[..values.len()];
+        let first = wholes.first().filter(|_| anchor.is_none()).copied();
+        let mut behind = anchor.or(first).unwrap_or(0);
+        let mut deltas = [0_i64; ROUNDS_MAX];
+        let rest = &wholes[usize::from(first.is_some())..];
+        for (delta, &whole) in deltas.iter_mut().zip(rest) {
+            *delta = behind.wrapping_sub(whole);
+            behind = whole;
+        }
+        let deltas = &deltas[..rest.len()];
+        if let Some(first) = first {
+            write_varint(&mut self.before, first);
+        }
+        let packing = Packing::of(deltas);
+        let anchored = if anchor.is_some() { ANCHORED } else { 0 };
+        let len = self.before.len() + packing.len;
+        self.shapes.write(
+            Shape {
+                head: packing.layout | anchored | shape.head | (scale << 4),
+                width: packing.width | shape.width,
+                len: u16::try_from(len).expect("16 samples take less than 400 bytes"),
+            },
+            chunks,
+        );
+        chunks.extend_from_slice(&self.before);
+        packing.write(deltas, chunks);
+    }
+}
+
+/// The shapes of a batch under way.
+#[derive(Debug, Default)]
+struct ShapeNumbers {
+    shapes: Vec<Shape>,
+    uses: Vec<u32>,
+    numbers: HashMap<Shape, u8>,
+}
+
+impl ShapeNumbers {
+    fn beginning_with(known: &[Shape]) -> Self {
+        Self {
+            shapes: known.to_vec(),
+            uses: vec![0; known.len()],
+            numbers: known.iter().copied().zip(FIRST_SHAPE..).collect(),
+        }
+    }
+
+    /// Begins a chunk.
+    #[inline]
+    fn write(&mut self, shape: Shape, chunks: &mut Vec<u8>) {
+        if let Some(&number) = self.numbers.get(&shape) {
+            self.uses[usize::from(number - FIRST_SHAPE)] += 1;
+            chunks.push(number);
+        } else if self.shapes.len() < SHAPES_MAX {
+            let number =
+                FIRST_SHAPE + u8::try_from(self.shapes.len()).expect("SHAPES_MAX is below 256");
+            self.shapes.push(shape);
+            self.uses.push(1);
+            self.numbers.insert(shape, number);
+            chunks.push(number);
+        } else {
+            let [low, high] = shape.len.to_le_bytes();
+            chunks.extend_from_slice(&[SPELLED, shape.head, shape.width, low, high]);
+        }
+    }
+
+    fn often_used(&self) -> Vec<Shape> {
+        let uses = self.shapes.iter().zip(&self.uses);
+        let often = uses.filter(|(_, uses)| **uses >= SHAPE_USES);
+        often.map(|(shape, _)| *shape).collect()
+    }
+}
