@@ -149,10 +149,7 @@ impl Source for Recent {
         let (view, matchers) = (self.view.clone(), want.matchers.to_vec());
         let select = move || {
             let found = view.select(&matchers);
-            let types = found.iter().any(|found| {
-                let mut names = view.series(found).labels().map(|(name, _)| name);
-                names.any(|name| name == TYPE_LABEL || name == UNIT_LABEL)
-            });
+            let types = view.any_has_label(&found, &[TYPE_LABEL, UNIT_LABEL]);
             (found, types)
         };
         let selected = self.pool.run(select).await;

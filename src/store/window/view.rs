@@ -104,6 +104,16 @@ impl Window {
     }
 }
 
+impl Found {
+    /// Era and table of a row; none of a series of our own.
+    fn table(&self) -> Option<(u32, u32)> {
+        match &self.what {
+            What::Scraped { at, .. } => Some((at.era, at.place.table)),
+            What::Own(_) => None,
+        }
+    }
+}
+
 impl ClusterView {
     /// The cluster's name.
     pub fn name(&self) -> &Arc<str> {
@@ -165,6 +175,13 @@ impl WindowView {
             }
         }
         found
+    }
+
+    /// Whether one of these series has one of these labels. Series of a table have the same ones, and come together.
+    pub fn any_has_label(&self, found: &[Found], labels: &[&str]) -> bool {
+        let mut runs = found.chunk_by(|a, b| a.cluster == b.cluster && a.table() == b.table());
+        let has = |name: &str| labels.contains(&name);
+        runs.any(|run| self.series(&run[0]).labels().any(|(name, _)| has(name)))
     }
 
     /// Sorts series by their labels, as answers list them.
@@ -551,8 +568,12 @@ fn read_sealed(era: &Era, tenancy: Tenancy, start_ms: i64, events: &mut Vec<Even
         let before = events.len();
         anchor = batch.read(slot, anchor, events);
         // A slot may have had other series before this one and behind it.
-        let is_ours = |event: &Event| (tenancy.born..=tenancy.died).contains(&event.number);
-        if !events[before..].iter().all(is_ours) {
+        let rounds = tenancy.born..=tenancy.died;
+        let is_ours = |event: &Event| rounds.contains(&event.number);
+        let mut ends = [batch.numbers.first(), batch.numbers.last()]
+            .into_iter()
+            .flatten();
+        if !ends.all(|number| rounds.contains(number)) {
             let ours: Vec<Event> = events.drain(before..).filter(is_ours).collect();
             events.extend(ours);
         }
