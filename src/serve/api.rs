@@ -50,6 +50,9 @@ use crate::scrape::learn::Learned;
 use crate::store::window::Window;
 use crate::store::window::view::WindowView;
 
+/// The warning where `limit` left something out.
+const TRUNCATED: &str = "results truncated due to limit";
+
 /// Long answers that are written at the same time.
 const LONG_ANSWERS_MAX: usize = 32;
 

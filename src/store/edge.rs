@@ -47,8 +47,9 @@ impl Edge {
             return;
         };
         let slots = self.lasts.slots.max(column.slots());
-        let ends = self.lasts.ends_after(&column.stamps, 1);
-        let mut lasts = Lasts::new(column.groups.clone(), ends, slots);
+        let stamps = column.stamps.chunks(1).enumerate();
+        let ends = stamps.map(|(group, stamp)| advances(stamp, self.lasts.end(group)).1);
+        let mut lasts = Lasts::new(column.groups.clone(), ends.collect(), slots);
         for slot in 0..slots {
             let value = SlotValues::new(columns, slot).next();
             lasts.push(if value.is_none_or(|value| value == STALE) {
@@ -86,16 +87,6 @@ impl Lasts {
             others: Vec::new(),
             slots: 0,
         }
-    }
-
-    /// Where groups end that have these timestamps next: `rounds` of each group, one group after the other.
-    pub(super) fn ends_after(&self, stamps: &[i64], rounds: usize) -> Vec<i64> {
-        let groups = stamps.chunks(rounds).enumerate();
-        let end = |(group, stamps): (usize, &[i64])| {
-            let before = self.ends.get(group).copied().unwrap_or(NEVER);
-            advances(stamps, before).1
-        };
-        groups.map(end).collect()
     }
 
     /// How many slots were entered.

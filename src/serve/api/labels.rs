@@ -5,12 +5,10 @@ use std::sync::Arc;
 use super::error::ApiError;
 use super::params::{Form, label_name, path_segment};
 use super::write::{Each, Items, Reply, write_labels, write_text};
-use super::{Served, missing};
+use super::{Served, TRUNCATED, missing};
 use crate::model::matcher::Matcher;
 use crate::query::recent::{Missing, said};
 use crate::store::window::view::{ClusterView, Found, Scratch, WindowView};
-
-const TRUNCATED: &str = "results truncated due to limit";
 
 /// What all three endpoints read.
 struct Asked {

@@ -16,7 +16,7 @@ use super::error::ApiError;
 use super::metrics::Of;
 use super::params::Form;
 use super::write::{Data, Each, Reply, write_labels, write_plain_value, write_point, write_text};
-use super::{Served, missing, now_ms};
+use super::{Served, TRUNCATED, missing, now_ms};
 use crate::promql;
 use crate::query::recent::{OnMissing, Recent};
 use crate::query::source::Source;
@@ -38,8 +38,6 @@ const ORIGIN: [&str; 4] = [
     "x-rule-name",
     "x-grafana-user",
 ];
-
-const TRUNCATED: &str = "results truncated due to limit";
 
 /// One time.
 pub(super) async fn instant(
@@ -230,6 +228,14 @@ fn stats(stats: Stats, total: Duration) -> Json {
     })
 }
 
+/// Leaves the first `limit` of a list, and says so where there were more.
+fn truncate<T>(list: &mut Vec<T>, limit: usize, warnings: &mut Vec<String>) {
+    if list.len() > limit {
+        list.truncate(limit);
+        warnings.push(TRUNCATED.to_owned());
+    }
+}
+
 /// `resultType` stands before `result`: Grafana reads an answer as it comes.
 fn reply(answer: Answer, limit: Option<usize>, stats: Option<Json>) -> Reply {
     let mut warnings = answer.warnings;
@@ -251,10 +257,7 @@ fn reply(answer: Answer, limit: Option<usize>, stats: Option<Json>) -> Reply {
             whole(out, &tail)
         }
         Value::Vector(mut samples) => {
-            if samples.len() > limit {
-                samples.truncate(limit);
-                warnings.push(TRUNCATED.to_owned());
-            }
+            truncate(&mut samples, limit, &mut warnings);
             Data::List {
                 head: br#"{"resultType":"vector","result":["#.to_vec(),
                 items: Box::new(Each(samples.into_iter(), write_sample)),
@@ -262,10 +265,7 @@ fn reply(answer: Answer, limit: Option<usize>, stats: Option<Json>) -> Reply {
             }
         }
         Value::Matrix(mut series) => {
-            if series.len() > limit {
-                series.truncate(limit);
-                warnings.push(TRUNCATED.to_owned());
-            }
+            truncate(&mut series, limit, &mut warnings);
             Data::List {
                 head: br#"{"resultType":"matrix","result":["#.to_vec(),
                 items: Box::new(Each(series.into_iter(), write_series)),

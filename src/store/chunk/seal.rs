@@ -65,13 +65,14 @@ impl Sealing {
         }
         let at_ms = sealed.iter().map(|column| column.at_ms);
         let latest_ms = stamps.iter().copied().chain(at_ms).max().unwrap_or(NEVER);
-        let member = |(group, stamps): (usize, &[i64])| {
-            let (mask, end) = advances(stamps, edge.lasts.end(group));
-            let anchored = columns[rounds].stamp_of(group) > end;
-            Member { mask, anchored }
-        };
-        let members: Vec<Member> = stamps.chunks(rounds).enumerate().map(member).collect();
-        let ends = edge.lasts.ends_after(&stamps, rounds);
+        let by_group = stamps.chunks(rounds).enumerate();
+        let (members, ends): (Vec<Member>, Vec<i64>) = by_group
+            .map(|(group, stamps)| {
+                let (mask, end) = advances(stamps, edge.lasts.end(group));
+                let anchored = columns[rounds].stamp_of(group) > end;
+                (Member { mask, anchored }, end)
+            })
+            .unzip();
         let batch = Batch {
             numbers: sealed.iter().map(|column| column.number).collect(),
             at_ms: sealed.iter().map(|column| column.at_ms).collect(),
