@@ -13,8 +13,8 @@
 #
 # A Markdown table goes to stdout, what happens meanwhile to stderr, the raw numbers to
 # target/side_by_side/FLEET.json. With all three servers a fleet takes about ten minutes (`--servers Tributary
-# Prometheus`: six) and 6 GB of memory. Nothing is installed: what is missing is named, with the command that
-# installs it on Debian and Ubuntu.
+# Prometheus`: six) and 6 GB of memory; with --queries 24 GB, since Prometheus keeps what a count of everything took.
+# Nothing is installed: what is missing is named, with the command that installs it on Debian and Ubuntu.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -44,12 +44,11 @@ def measured(run: dict) -> str:
         row("CPU per round (s)", lambda server: f"**{seconds(server['round_cpu'])}**"),
         row("resident after the rounds (MB)", lambda server: f"**{megabytes(server['memory_rounds']['rss'])}**"),
     ]
+    if any(server["answers"] for server in servers):
+        rows.append(row("resident after the answers (MB)", lambda server: megabytes(server["memory_answers"]["rss"])))
     if any(server["queries"] for server in servers):
         rows.append(row("resident after the queries (MB)", lambda server: megabytes(server["memory_queries"]["rss"])))
-    rows += [
-        row("resident after the answers (MB)", lambda server: megabytes(server["memory_answers"]["rss"])),
-        row("resident at its highest (MB)", lambda server: megabytes(server["memory_answers"]["highest"])),
-    ]
+    rows.append(row("resident at its highest (MB)", lambda server: megabytes(server["memory_queries"]["highest"])))
     questions = dict.fromkeys((one["title"], one["encoding"], one["again"]) for server in servers for one in server["answers"])
     for title, encoding, again in questions:
         name = f"{title}, {encoding}" + (", again" if again else "")
@@ -97,7 +96,7 @@ def bars(run: dict) -> list:
     ratios = [
         ("CPU per round", ours["round_cpu"], theirs["round_cpu"], None if run["gzip"] else 15),
         ("resident after the rounds", ours["memory_rounds"]["rss"], theirs["memory_rounds"]["rss"], 5),
-        ("resident at its highest", ours["memory_answers"]["highest"], theirs["memory_answers"]["highest"], 5),
+        ("resident at its highest", ours["memory_queries"]["highest"], theirs["memory_queries"]["highest"], 5),
     ]
     for query, kind in queries_of(run):
         mine, baseline = find_query(ours, query, kind), find_query(theirs, query, kind)
