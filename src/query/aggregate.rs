@@ -61,13 +61,13 @@ fn folded<F: Fold>(
     grid: Grid,
     sink: Sink<'_>,
 ) -> Result<(), QueryError> {
-    let mut groups = Groups::new(aggregate);
+    let mut groups = Groups::new(aggregate, eval.budget);
     let mut running: Vec<Option<F>> = Vec::new();
     let mut running_held = Held::new(eval.budget);
     let mut held = Block::new(grid.steps, eval.budget);
     let blank = vec![ABSENT; grid.steps];
     eval.rows(&aggregate.inner, grid, &mut |key, cells| {
-        let group = groups.of(key);
+        let group = groups.of(key)?;
         if group == held.len() {
             let mut out = Key::set(groups.labels(group).clone());
             out.drop_name = key.drop_name;
@@ -111,10 +111,10 @@ fn grouped(
     grid: Grid,
 ) -> Result<Grouped, QueryError> {
     let block = eval.block(inner, grid)?;
-    let mut groups = Groups::new(aggregate);
+    let mut groups = Groups::new(aggregate, eval.budget);
     let mut list: Vec<(Key, Vec<usize>)> = Vec::new();
     for (row, key) in block.keys.iter().enumerate() {
-        let group = groups.of(key);
+        let group = groups.of(key)?;
         if group == list.len() {
             list.push((Key::set(groups.labels(group).clone()), vec![]));
         }
@@ -188,7 +188,7 @@ fn count_values(
         .ok_or_else(|| QueryError::internal("the plan lacks the label of count_values"))?
         .label_name()
         .map_err(|name| QueryError::execution(format!("invalid label name {name}")))?;
-    let mut groups = Groups::new(aggregate);
+    let mut groups = Groups::new(aggregate, eval.budget);
     let mut counts = Block::new(grid.steps, eval.budget);
     let blank = vec![ABSENT; grid.steps];
     eval.rows(&aggregate.inner, grid, &mut |key, cells| {
@@ -204,7 +204,7 @@ fn count_values(
                     eval.worked(16)?;
                     let mut edit = LabelEdit::new(&labels);
                     edit.set(label, &plain(*value));
-                    groups.of(&Key::set(edit.finish()))
+                    groups.of(&Key::set(edit.finish()))?
                 }
             };
             last = Some((value.to_bits(), group));

@@ -211,6 +211,12 @@ impl SeriesSet for RecentSet {
         })
     }
 
+    fn alike(&self, names: &[String], without: bool) -> Option<Vec<u32>> {
+        let is_named = |label: &str| names.iter().any(|name| name == label);
+        let counts = |label: &str| is_named(label) != without && !(without && label == METRIC_NAME);
+        Some(self.view.alike(&self.found, counts))
+    }
+
     fn may_have_type_or_unit(&self) -> bool {
         self.types
     }

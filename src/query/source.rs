@@ -120,6 +120,13 @@ pub trait SeriesSet: Send + Sync + std::fmt::Debug {
         Some((buffer.times[at], buffer.values[at]))
     }
 
+    /// A number for each series: those with the same number have the same values of the labels in `names`, or with
+    /// `without` of all others but the metric's name. Those with different ones may have too. For sources that know it
+    /// without reading the labels.
+    fn alike(&self, _names: &[String], _without: bool) -> Option<Vec<u32>> {
+        None
+    }
+
     /// Whether any of them may carry a label `__type__` or `__unit__`: then two of them may differ in nothing else.
     fn may_have_type_or_unit(&self) -> bool;
 }

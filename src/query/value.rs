@@ -155,6 +155,15 @@ impl Key {
         self.drop_name = false;
     }
 
+    /// The series of a source that the labels are of.
+    #[inline]
+    pub(super) fn origin(&self) -> Option<(&Arc<dyn SeriesSet>, usize)> {
+        match &self.labels {
+            KeyLabels::Set(_) => None,
+            KeyLabels::Series(set, at) => Some((set, *at)),
+        }
+    }
+
     /// Calls `visit(name, value)` for each label, sorted by name.
     #[inline]
     pub(super) fn visit(&self, visit: &mut dyn FnMut(&str, &str)) {

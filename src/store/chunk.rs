@@ -33,7 +33,7 @@ pub(super) const ROUNDS: usize = 8;
 pub(super) const ROUNDS_MAX: usize = 16;
 
 /// Every so many slots the place of a chunk is noted.
-const STRIDE: usize = 16;
+const STRIDE: usize = 8;
 
 /// Bytes that may be read behind the last chunk.
 const PADDING: usize = 16;
@@ -89,6 +89,7 @@ pub(super) struct Batch {
     groups: Groups,
     chunks: Vec<u8>,
     starts: Vec<u32>,
+    /// By the first byte of a chunk. Those of [`EMPTY`] and [`SAME`] are there for their length, which is 0.
     shapes: Vec<Shape>,
     /// Slots that have a chunk.
     slots: usize,
@@ -152,22 +153,16 @@ impl Batch {
         let mut at = self.starts[slot / STRIDE] as usize;
         for _ in 0..slot % STRIDE {
             at += match self.chunks[at] {
-                EMPTY | SAME => 1,
                 SPELLED => 5 + usize::from(self.spelled(at).len),
-                number => 1 + usize::from(self.shape(number).len),
+                number => 1 + usize::from(self.shapes[usize::from(number)].len),
             };
         }
         match self.chunks[at] {
             EMPTY => Chunk::Empty,
             SAME => Chunk::Same,
             SPELLED => Chunk::Written(self.spelled(at), &self.chunks[at + 5..]),
-            number => Chunk::Written(self.shape(number), &self.chunks[at + 1..]),
+            number => Chunk::Written(self.shapes[usize::from(number)], &self.chunks[at + 1..]),
         }
-    }
-
-    #[inline]
-    fn shape(&self, number: u8) -> Shape {
-        self.shapes[usize::from(number - FIRST_SHAPE)]
     }
 
     fn spelled(&self, at: usize) -> Shape {
@@ -199,7 +194,18 @@ impl Batch {
         mut next: impl FnMut(usize) -> u64,
         out: &mut Vec<Event>,
     ) {
-        for round in (0..self.numbers.len()).rev() {
+        let rounds = self.numbers.len();
+        if samples.count_ones() as usize == rounds && row.len() == rounds {
+            // Of a length that is known, as nearly all are.
+            let each = self.numbers.iter().zip(row).enumerate().rev();
+            out.extend(each.map(|(round, (&number, &at_ms))| Event {
+                number,
+                at_ms,
+                bits: next(round),
+            }));
+            return;
+        }
+        for round in (0..rounds).rev() {
             let number = self.numbers[round];
             if samples >> round & 1 == 1 {
                 let at_ms = row.get(round).copied().unwrap_or(NO_STAMP);

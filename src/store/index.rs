@@ -18,6 +18,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use hashbrown::HashMap;
+
 pub(super) use self::writer::IndexWriter;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
@@ -346,6 +348,45 @@ impl Index {
             let value = cells.get(place.row as usize);
             (self.texts.get(*name), self.texts.get(value))
         })
+    }
+
+    /// Appends a number for each of these rows of a table, the same for those that have the same values of the labels
+    /// that count. The first is `from`; returns the one behind the last.
+    pub(super) fn alike(
+        &self,
+        table: u32,
+        rows: &(impl Iterator<Item = u32> + Clone),
+        counts: impl Fn(&str) -> bool,
+        from: u32,
+        numbers: &mut Vec<u32>,
+    ) -> u32 {
+        let table = self.table(table);
+        let first = numbers.len();
+        numbers.extend(rows.clone().map(|_| from));
+        let mut next = from + 1;
+        for (&name, column) in table.names.iter().zip(&table.grid.columns) {
+            let Cells::Each(values) = column else {
+                continue; // all rows are alike in it
+            };
+            if !counts(self.texts.get(name)) {
+                continue;
+            }
+            next = from;
+            let mut known: HashMap<(u32, u32), u32> = HashMap::new();
+            let mut last = None; // rows that are alike often come one after the other
+            for (row, number) in rows.clone().zip(&mut numbers[first..]) {
+                let pair = (*number, values[row as usize].load(Ordering::Relaxed));
+                *number = match last {
+                    Some((known, number)) if known == pair => number,
+                    _ => *known.entry(pair).or_insert_with(|| {
+                        next += 1;
+                        next - 1
+                    }),
+                };
+                last = Some((pair, *number));
+            }
+        }
+        next
     }
 
     /// Calls `found` for each row that all matchers take and that was there in round `oldest` or later. In the order of

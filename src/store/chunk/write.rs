@@ -42,10 +42,9 @@ impl ChunkWriter {
 
     /// The shapes by their numbers, and those that are worth a number in the next batch too.
     pub(super) fn into_shapes(self) -> (Vec<Shape>, Vec<Shape>) {
-        let often_used = self.shapes.often_used();
-        let mut shapes = self.shapes.shapes;
-        shapes.shrink_to_fit();
-        (shapes, often_used)
+        let unshaped = [Shape::default(); FIRST_SHAPE as usize];
+        let by_number = [&unshaped[..], &self.shapes.shapes].concat();
+        (by_number, self.shapes.often_used())
     }
 
     /// Begins a chunk in which nothing stands before the values.

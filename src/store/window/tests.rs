@@ -685,3 +685,33 @@ proptest! {
         prop_assert!(sorted.is_sorted());
     }
 }
+
+proptest! {
+    #[test]
+    fn series_are_alike_that_share_the_labels_that_count(
+        sets in label_sets(),
+        names in proptest::sample::subsequence(vec!["__name__", "a", "b", "c", "cluster"], 0..5),
+    ) {
+        let window = Window::new(Duration::from_secs(60), "cluster".into());
+        let mut feed = Feed::new();
+        let lines = sets.iter().map(|set| (line_of(&without_blanks(set)), (1.0, NOW)));
+        feed.append(&window, NOW, &lines.collect());
+        window.cluster("c", STALE_AFTER).ended(&window, NOW, true, None);
+        let view = window.view(NOW);
+        let found = view.select(&[]);
+        let numbers = view.alike(&found, |name| names.contains(&name));
+        prop_assert_eq!(numbers.len(), found.len());
+        let labels = |at: usize| view.series(&found[at]).labels();
+        let counting = |at: usize| labels(at).filter(|(name, _)| names.contains(name)).collect::<Vec<_>>();
+        // Of one table are those of a metric that have the same label names.
+        let metric = |at: usize| view.series(&found[at]).label("__name__");
+        let table = |at: usize| (metric(at), labels(at).map(|(name, _)| name).collect::<Vec<_>>());
+        for (one, other) in (0..found.len()).flat_map(|one| (0..one).map(move |other| (one, other))) {
+            if numbers[one] == numbers[other] {
+                prop_assert_eq!(counting(one), counting(other));
+            } else {
+                prop_assert!(table(one) != table(other) || counting(one) != counting(other));
+            }
+        }
+    }
+}

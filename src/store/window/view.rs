@@ -105,6 +105,14 @@ impl Window {
 }
 
 impl Found {
+    /// The row; none of a series of our own.
+    fn row(&self) -> Option<u32> {
+        match &self.what {
+            What::Scraped { at, .. } => Some(at.place.row),
+            What::Own(_) => None,
+        }
+    }
+
     /// Era and table of a row; none of a series of our own.
     fn table(&self) -> Option<(u32, u32)> {
         match &self.what {
@@ -182,6 +190,28 @@ impl WindowView {
         let mut runs = found.chunk_by(|a, b| a.cluster == b.cluster && a.table() == b.table());
         let has = |name: &str| labels.contains(&name);
         runs.any(|run| self.series(&run[0]).labels().any(|(name, _)| has(name)))
+    }
+
+    /// A number for each of these series: those with the same one have the same values of the labels that count.
+    pub fn alike(&self, found: &[Found], counts: impl Fn(&str) -> bool) -> Vec<u32> {
+        let (mut numbers, mut count) = (Vec::with_capacity(found.len()), 0);
+        for run in found.chunk_by(|a, b| a.cluster == b.cluster && a.table() == b.table()) {
+            match &run[0].what {
+                What::Scraped { at, .. } => {
+                    let cluster = &self.clusters[run[0].cluster as usize];
+                    let index = &cluster.state.eras[at.era as usize].index;
+                    let rows = run.iter().filter_map(Found::row);
+                    count = index.alike(at.place.table, &rows, &counts, count, &mut numbers);
+                }
+                What::Own(_) => {
+                    for _ in run {
+                        numbers.push(count);
+                        count += 1;
+                    }
+                }
+            }
+        }
+        numbers
     }
 
     /// Sorts series by their labels, as answers list them.
