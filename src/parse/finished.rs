@@ -6,9 +6,12 @@ use memchr::{memchr, memchr2};
 
 use crate::model::labels::METRIC_NAME;
 
+/// Names and values of labels.
+pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
 /// Name and value of each label of a finished line that has a value, in the order in which they stand, the metric's name
 /// as `__name__` before all others. `None`: the line cannot be read.
-pub fn labels(line: &[u8]) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
+pub fn labels(line: &[u8]) -> Option<Pairs<'_>> {
     let line = std::str::from_utf8(line).ok()?;
     let mut pairs = Vec::with_capacity(16);
     let name_end = memchr2(b'{', b' ', line.as_bytes())?;
@@ -26,19 +29,48 @@ pub fn labels(line: &[u8]) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
         rest = behind.strip_prefix(',').unwrap_or(behind);
     }
     while !rest.starts_with('}') {
-        let (name, behind) = if rest.starts_with('"') {
-            quoted(rest)?
-        } else {
-            let (name, behind) = rest.split_at(memchr(b'=', rest.as_bytes())?);
-            (name.into(), behind)
+        rest = match plain_label(rest) {
+            Some((name, value, behind)) => {
+                if !value.is_empty() {
+                    pairs.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+                }
+                behind
+            }
+            None => push_quoted(rest, &mut pairs)?,
         };
-        let (value, behind) = quoted(behind.strip_prefix('=')?)?;
-        if !value.is_empty() {
-            pairs.push((name, value));
-        }
-        rest = behind.strip_prefix(',').unwrap_or(behind);
+        rest = rest.strip_prefix(',').unwrap_or(rest);
     }
     Some(pairs)
+}
+
+/// Any label at the front; what stands behind it is returned. Apart, so that the many plain ones are built where they
+/// are to stand.
+#[cold]
+#[inline(never)]
+fn push_quoted<'a>(text: &'a str, pairs: &mut Pairs<'a>) -> Option<&'a str> {
+    let (name, behind) = if text.starts_with('"') {
+        quoted(text)?
+    } else {
+        let (name, behind) = text.split_at(memchr(b'=', text.as_bytes())?);
+        (name.into(), behind)
+    };
+    let (value, behind) = quoted(behind.strip_prefix('=')?)?;
+    if !value.is_empty() {
+        pairs.push((name, value));
+    }
+    Some(behind)
+}
+
+/// Name and value of a label at the front, and what stands behind it, if neither the name has quotes nor the value
+/// escapes.
+#[inline]
+fn plain_label(text: &str) -> Option<(&str, &str, &str)> {
+    let name_end = memchr2(b'=', b'"', text.as_bytes())?;
+    let (name, behind) = text.split_at(name_end);
+    let value = behind.strip_prefix("=\"")?;
+    let value_end = memchr2(b'"', b'\\', value.as_bytes())?;
+    let (value, behind) = value.split_at(value_end);
+    Some((name, value, behind.strip_prefix('"')?))
 }
 
 /// The text between quotes at the front, and what stands behind them.

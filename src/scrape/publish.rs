@@ -8,7 +8,7 @@ use super::cache::Cache;
 use super::round::{Run, Written};
 use crate::expose::Block;
 use crate::model::metadata::{Metadata, MetadataEntry, MetricKind};
-use crate::store::column::Recorded;
+use crate::store::column::{Birth, Born, Recorded};
 use crate::store::snapshot::{Family, Heading, Line, Lines, Snapshot};
 
 /// Cuts the text into blocks. Returns the snapshot, the whole text, and the table of its lines.
@@ -22,24 +22,26 @@ pub(super) fn snapshot(
         at_ms,
         out,
         lines,
+        born,
         mut runs,
         newest_ms,
     } = written;
-    let text = out.freeze();
-    let lines = Arc::new(lines);
-    let recorded = record(cache, at_ms, &text, &lines);
+    let whole = Whole {
+        text: out.freeze(),
+        lines: Arc::new(lines),
+    };
+    let recorded = record(cache, at_ms, &whole, &born);
     let ends: Vec<usize> = runs
         .iter()
         .skip(1)
         .map(|run| run.first)
-        .chain([lines.len()])
+        .chain([whole.lines.len()])
         .collect();
     let mut places: Vec<(Run, usize)> = runs.drain(..).zip(ends).collect();
     places.sort_by(|(a, _), (b, _)| {
         let name = |run: &Run| &cache.families[run.family as usize].heading.name;
         name(a).cmp(name(b)).then(a.first.cmp(&b.first))
     });
-    let whole = Whole { text, lines };
     let mut snapshot = Snapshot {
         lineage: cache.lineage,
         series: whole.lines.len() as u64,
@@ -71,16 +73,18 @@ pub(super) fn snapshot(
     (snapshot, whole.text, whole.lines)
 }
 
-/// The round as numbers, for the window, where there is one.
-fn record(
-    cache: &mut Cache,
-    at_ms: i64,
-    text: &Bytes,
-    lines: &Arc<Vec<Line>>,
-) -> Option<Box<Recorded>> {
-    let born = (!cache.added.is_empty()).then(|| (text.clone(), lines.clone()));
-    let (round, samples) = (cache.round, lines.len() as u64);
+/// The round as numbers, for the window, where there is one; `born` are the lines of series that came in it.
+fn record(cache: &mut Cache, at_ms: i64, whole: &Whole, born: &[u32]) -> Option<Box<Recorded>> {
+    let (round, samples) = (cache.round, whole.lines.len() as u64);
     let recorder = cache.recorder.as_mut()?;
+    let births = born.iter().map(|&line| line as usize).map(|line| Birth {
+        slot: whole.lines[line].slot,
+        line: whole.offset(line)..whole.offset(line + 1),
+    });
+    let born = Born {
+        text: whole.text.clone(),
+        births: births.collect(),
+    };
     Some(Box::new(recorder.finish(round, at_ms, samples, born)))
 }
 

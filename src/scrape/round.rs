@@ -53,6 +53,8 @@ pub struct Round {
     /// The text written so far, and where each line of it begins.
     out: Buffer,
     lines: Vec<Line>,
+    /// Those of series that came in this round.
+    born: Vec<u32>,
     /// Runs of lines of one family, in the order written.
     runs: Vec<Run>,
     /// Every series of this body in its order, kept or not: what the next round is matched with.
@@ -94,6 +96,7 @@ pub(super) struct Written {
     pub(super) at_ms: i64,
     pub(super) out: Buffer,
     pub(super) lines: Vec<Line>,
+    pub(super) born: Vec<u32>,
     pub(super) runs: Vec<Run>,
     pub(super) newest_ms: Option<i64>,
 }
@@ -131,6 +134,7 @@ impl Round {
             now_ms,
             out,
             lines,
+            born: Vec::new(),
             runs: Vec::new(),
             order,
             expected: 0,
@@ -224,6 +228,7 @@ impl Round {
             at_ms,
             out: self.out,
             lines: self.lines,
+            born: self.born,
             runs: self.runs,
             newest_ms: self.newest_ms,
         };
@@ -464,6 +469,11 @@ impl Round {
                 family: series.family,
                 first: self.lines.len(),
             });
+        }
+        if series.born == self.cache.round {
+            let line =
+                u32::try_from(self.lines.len()).expect("fewer lines than bytes before `start`");
+            self.born.push(line);
         }
         self.lines.push(Line {
             start,

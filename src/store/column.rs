@@ -5,22 +5,23 @@
 //! nothing else: series of one target have the same timestamp in every round, so they are a *group*, and a line whose
 //! timestamp is the one that its group has already costs one comparison.
 
-use std::collections::HashMap;
+mod groups;
+mod recorder;
+
+use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::snapshot::Line;
+pub(super) use self::groups::Groups;
+pub use self::recorder::Recorder;
 
 /// The value of a series that is not in a round: Prometheus' stale marker. No text reads as this `NaN`.
 pub const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// The stamp of a group that has no line in a round. No line has it, for it takes 20 bytes to write.
 pub(super) const NO_STAMP: i64 = i64::MIN;
-
-/// The group of a series that has none yet.
-const NO_GROUP: u32 = u32::MAX;
 
 /// Slots that are worked on together: as many as a word has bits.
 pub(super) const WORD: usize = 64;
@@ -65,10 +66,30 @@ pub struct Recorded {
     pub(super) column: Column,
     /// Which numbering of series the column's slots belong to.
     pub(super) era: u64,
-    /// The round's text and all lines of it, when some are of series that appeared in this round.
-    pub(super) born: Option<(Bytes, Arc<Vec<Line>>)>,
-    /// The round, as [`Line::born`] has it.
-    pub(super) round: u32,
+    pub(super) born: Born,
+}
+
+/// The series that appeared in a round.
+#[derive(Debug)]
+pub struct Born {
+    /// The round's text.
+    pub text: Bytes,
+    /// In the order of the text.
+    pub births: Vec<Birth>,
+}
+
+/// A series that appeared.
+#[derive(Debug)]
+pub struct Birth {
+    /// Its slot.
+    pub slot: u32,
+    /// Its line in the round's text.
+    pub line: Range<usize>,
+}
+
+thread_local! {
+    /// Values on their way into a shortened column, whose number is not known before.
+    static CHANGED: RefCell<Vec<u64>> = RefCell::default();
 }
 
 impl Column {
@@ -165,28 +186,21 @@ impl Column {
         let (values, next) = (self.all()?, behind.all()?);
         let words = values.len().div_ceil(WORD);
         let (mut is_changed, mut ranks) = (Vec::with_capacity(words), Vec::with_capacity(words));
-        let mut count = 0;
-        for (word, values) in values.chunks(WORD).enumerate() {
-            let bits = differing(values, next.get(WORD * word..).unwrap_or_default());
-            ranks.push(count);
-            is_changed.push(bits);
-            count += bits.count_ones();
-        }
-        let mut changed = Vec::with_capacity(count as usize);
-        for (word, &bits) in is_changed.iter().enumerate() {
-            let mut left = bits;
-            while left != 0 {
-                let slot = WORD * word + left.trailing_zeros() as usize;
-                left &= left - 1;
-                changed.push(values[slot]);
-                if next.get(slot).is_none_or(|next| *next == STALE) {
+        let changed = CHANGED.with_borrow_mut(|changed| {
+            changed.clear();
+            for (word, values) in values.chunks(WORD).enumerate() {
+                let next = next.get(WORD * word..).unwrap_or_default();
+                ranks.push(u32::try_from(changed.len()).expect("slots are 32 bits wide"));
+                let (bits, mut lost) = push_differing(values, next, changed);
+                is_changed.push(bits);
+                while lost != 0 {
+                    let slot = WORD * word + lost.trailing_zeros() as usize;
+                    lost &= lost - 1;
                     gone(u32::try_from(slot).expect("slots are 32 bits wide"));
                 }
             }
-        }
-        if changed.len() > values.len() - values.len() / 8 {
-            return None;
-        }
+            (changed.len() <= values.len() - values.len() / 8).then(|| changed.clone())
+        });
         Some(Self {
             number: self.number,
             at_ms: self.at_ms,
@@ -194,7 +208,7 @@ impl Column {
                 slots: values.len(),
                 is_changed,
                 ranks,
-                values: changed,
+                values: changed?,
             },
             stamps: self.stamps.clone(),
             groups: self.groups.clone(),
@@ -223,20 +237,31 @@ impl Column {
     }
 }
 
-/// A bit for each of 64 slots, or the fewer there are, whose value is another one in `next`. Without a branch a slot:
-/// which have changed is not to be foreseen.
-fn differing(values: &[u64], next: &[u64]) -> u64 {
-    let mut bits = 0;
-    if let (Some(values), Some(next)) = (values.first_chunk::<WORD>(), next.first_chunk::<WORD>()) {
-        for bit in 0..WORD {
-            bits |= u64::from(values[bit] != next[bit]) << bit;
+/// Values that are compared at once before they are one by one: of most families either all change or none.
+const RUN: usize = 16;
+
+/// Appends those of 64 values, or of the fewer there are, that are others in `next`. Returns a bit for each of them, and
+/// one for each that has a value here and none there.
+fn push_differing(values: &[u64], next: &[u64], differing: &mut Vec<u64>) -> (u64, u64) {
+    let (mut bits, mut missing) = (0, 0);
+    for (number, values) in values.chunks(RUN).enumerate() {
+        let first = RUN * number;
+        let next = next.get(first..).unwrap_or_default();
+        if next.get(..values.len()) == Some(values) {
+            continue;
         }
-        return bits;
+        // Without a branch a slot: which have changed is not to be foreseen.
+        let (mut kept, mut count) = ([0; RUN], 0);
+        for (at, &value) in values.iter().enumerate() {
+            let next = next.get(at).copied().unwrap_or(STALE);
+            kept[count] = value;
+            count += usize::from(value != next);
+            bits |= u64::from(value != next) << (first + at);
+            missing |= u64::from(next == STALE) << (first + at);
+        }
+        differing.extend_from_slice(&kept[..count]);
     }
-    for (bit, &value) in values.iter().enumerate() {
-        bits |= u64::from(value != next.get(bit).copied().unwrap_or(STALE)) << bit;
-    }
-    bits
+    (bits, bits & missing)
 }
 
 /// Leaves only the first `slots` values of a block; returns a bit for each that is another then.
@@ -287,392 +312,5 @@ impl Iterator for SlotValues<'_> {
         }
         self.at += 1;
         Some(self.value)
-    }
-}
-
-/// The group of each slot. Where series come and go every round a few slots change theirs, so what columns share is a
-/// base, and beside it stands what has moved since.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Groups {
-    base: Arc<Vec<u32>>,
-    moved: Arc<Moved>,
-}
-
-#[derive(Debug, Default)]
-struct Moved {
-    /// A bit for each slot.
-    slots: Vec<u64>,
-    /// By 64 slots: how many before them have moved.
-    ranks: Vec<u32>,
-    /// The groups of those that have, by slot.
-    groups: Vec<u32>,
-}
-
-/// A new base is made when more than one slot in so many has moved.
-const MOVED_SHARE: usize = 8;
-
-impl Groups {
-    /// The group of a slot; a number that no group has for a slot without.
-    #[inline]
-    pub(super) fn get(&self, slot: usize) -> u32 {
-        let (word, bit) = (self.moved_in(slot / WORD), 1 << (slot % WORD));
-        if word & bit != 0 {
-            let rank = self.moved.ranks[slot / WORD] + (word & (bit - 1)).count_ones();
-            return self.moved.groups[rank as usize];
-        }
-        self.base.get(slot).copied().unwrap_or(NO_GROUP)
-    }
-
-    /// A bit for each of 64 slots: it is not in the group that the base says.
-    #[inline]
-    fn moved_in(&self, word: usize) -> u64 {
-        self.moved.slots.get(word).copied().unwrap_or(0)
-    }
-
-    /// The same, of the bases alone; all bits where one of them does not have all of the 64 slots.
-    fn base_differing(&self, other: &Self, word: usize) -> u64 {
-        let of = |base: &Arc<Vec<u32>>| base.get(WORD * word..)?.first_chunk::<WORD>().copied();
-        let (Some(ours), Some(theirs)) = (of(&self.base), of(&other.base)) else {
-            return u64::MAX;
-        };
-        let mut differing = 0;
-        for bit in 0..WORD {
-            differing |= u64::from(ours[bit] != theirs[bit]) << bit;
-        }
-        differing
-    }
-
-    /// A bit for each of 64 slots whose group is another one in `other`.
-    #[inline]
-    pub(super) fn differing(&self, other: &Self, word: usize) -> u64 {
-        if self.is(other) {
-            return 0;
-        }
-        let mut left = self.moved_in(word) | other.moved_in(word);
-        if !Arc::ptr_eq(&self.base, &other.base) {
-            left |= self.base_differing(other, word);
-        }
-        let mut differing = 0;
-        while left != 0 {
-            let bit = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let slot = WORD * word + bit;
-            differing |= u64::from(self.get(slot) != other.get(slot)) << bit;
-        }
-        differing
-    }
-
-    /// Whether the groups of all slots are known to be the same.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.base, &other.base) && Arc::ptr_eq(&self.moved, &other.moved)
-    }
-
-    /// Address and bytes of what others may share.
-    pub(super) fn shared(&self) -> [(usize, usize); 2] {
-        let Moved {
-            slots,
-            ranks,
-            groups,
-        } = &*self.moved;
-        let moved = 8 * slots.capacity() + 4 * (ranks.capacity() + groups.capacity());
-        [
-            (Arc::as_ptr(&self.base).addr(), 4 * self.base.capacity()),
-            (Arc::as_ptr(&self.moved).addr(), moved),
-        ]
-    }
-}
-
-/// Writes the columns of one cluster, round by round.
-#[derive(Debug)]
-pub struct Recorder {
-    era: u64,
-    values: Vec<u64>,
-    stamps: Vec<i64>,
-    /// By slot, as of now.
-    groups: Vec<u32>,
-    /// The groups as they were published last, and whether a series has changed its group since.
-    published: Groups,
-    moved: bool,
-    /// Slots whose group is not the one in the published base.
-    changed: Vec<u32>,
-    /// The group that was first to have a timestamp, in the round under way.
-    by_stamp: HashMap<i64, u32>,
-    /// Groups without series.
-    free: Vec<u32>,
-    /// Slots of this round whose series are in no group or not in theirs, with their timestamps.
-    strays: Vec<(u32, i64)>,
-}
-
-/// Numbers eras; 0 is none.
-static ERAS: AtomicU64 = AtomicU64::new(1);
-
-impl Default for Recorder {
-    fn default() -> Self {
-        Self {
-            era: ERAS.fetch_add(1, Ordering::Relaxed),
-            values: Vec::new(),
-            stamps: Vec::new(),
-            groups: Vec::new(),
-            published: Groups::default(),
-            moved: false,
-            changed: Vec::new(),
-            by_stamp: HashMap::new(),
-            free: Vec::new(),
-            strays: Vec::new(),
-        }
-    }
-}
-
-impl Recorder {
-    /// Begins a round over so many slots; what was recorded of a round that was given up is forgotten.
-    pub fn begin(&mut self, slots: usize) {
-        self.values.clear();
-        self.values.resize(slots, STALE);
-        self.stamps.fill(NO_STAMP);
-        self.by_stamp.clear();
-        self.strays.clear();
-    }
-
-    /// Another series has the slot from now on.
-    pub fn enter(&mut self, slot: u32) {
-        let at = slot as usize;
-        if at >= self.groups.len() {
-            self.groups.resize(at + 1, NO_GROUP);
-        }
-        self.groups[at] = NO_GROUP;
-    }
-
-    /// Notes the sample of a slot.
-    #[inline]
-    pub fn record(&mut self, slot: u32, value: f64, timestamp_ms: i64) {
-        let at = slot as usize;
-        let group = self.groups.get(at).copied().unwrap_or(NO_GROUP);
-        if self.stamps.get(group as usize) != Some(&timestamp_ms) {
-            self.stamp(slot, group, timestamp_ms);
-        }
-        if let Some(place) = self.values.get_mut(at) {
-            *place = value.to_bits();
-        } else {
-            self.values.resize(at + 1, STALE);
-            self.values[at] = value.to_bits();
-        }
-    }
-
-    /// Takes the sample of a slot back.
-    pub fn forget(&mut self, slot: u32) {
-        if let Some(place) = self.values.get_mut(slot as usize) {
-            *place = STALE;
-        }
-    }
-
-    /// The first line of a group in this round, or one whose series needs another group.
-    #[cold]
-    fn stamp(&mut self, slot: u32, group: u32, timestamp_ms: i64) {
-        match self.stamps.get_mut(group as usize) {
-            Some(stamp) if *stamp == NO_STAMP => {
-                *stamp = timestamp_ms;
-                self.by_stamp.entry(timestamp_ms).or_insert(group);
-            }
-            _ => self.strays.push((slot, timestamp_ms)),
-        }
-    }
-
-    /// Finds groups for the series that have none, now that all others have shown their timestamps.
-    fn gather_strays(&mut self) {
-        for (slot, timestamp_ms) in std::mem::take(&mut self.strays) {
-            let known = self.by_stamp.get(&timestamp_ms).copied();
-            let group = known.unwrap_or_else(|| self.new_group(timestamp_ms));
-            let at = slot as usize;
-            if at >= self.groups.len() {
-                self.groups.resize(at + 1, NO_GROUP);
-            }
-            self.groups[at] = group;
-            self.changed.push(slot);
-            self.moved = true;
-        }
-    }
-
-    fn new_group(&mut self, timestamp_ms: i64) -> u32 {
-        // A group that was free may have been taken up again.
-        let is_free = |group: &u32| self.stamps[*group as usize] == NO_STAMP;
-        let group = std::iter::from_fn(|| self.free.pop()).find(is_free);
-        let group = group.unwrap_or_else(|| {
-            self.stamps.push(NO_STAMP);
-            u32::try_from(self.stamps.len() - 1).expect("not more groups than slots")
-        });
-        self.stamps[group as usize] = timestamp_ms;
-        self.by_stamp.insert(timestamp_ms, group);
-        group
-    }
-
-    /// Shows where series are now: as what differs from the base, unless that is much.
-    fn publish_groups(&mut self) {
-        self.moved = false;
-        self.changed.sort_unstable();
-        self.changed.dedup();
-        if self.changed.len() * MOVED_SHARE > self.groups.len() {
-            self.changed.clear();
-            self.published = Groups {
-                base: Arc::new(self.groups.clone()),
-                moved: Arc::default(),
-            };
-            return;
-        }
-        let mut moved = Moved {
-            slots: vec![0; self.groups.len().div_ceil(WORD)],
-            ..Moved::default()
-        };
-        for &slot in &self.changed {
-            moved.slots[slot as usize / WORD] |= 1 << (slot as usize % WORD);
-            moved.groups.push(self.groups[slot as usize]);
-        }
-        let mut rank = 0;
-        for word in &moved.slots {
-            moved.ranks.push(rank);
-            rank += word.count_ones();
-        }
-        self.published.moved = Arc::new(moved);
-    }
-
-    /// Ends a round, which stands for `samples` lines and began at `at_ms`. `born` is its text with the table of all
-    /// lines, wanted when a line's series appeared in this round.
-    pub fn finish(
-        &mut self,
-        round: u32,
-        at_ms: i64,
-        samples: u64,
-        born: Option<(Bytes, Arc<Vec<Line>>)>,
-    ) -> Recorded {
-        self.gather_strays();
-        if self.moved {
-            self.publish_groups();
-        }
-        self.free.clear();
-        let unused = (0..).zip(&self.stamps).filter(|(_, at)| **at == NO_STAMP);
-        self.free.extend(unused.map(|(group, _)| group));
-        let column = Column {
-            number: 2 * round,
-            at_ms,
-            values: Values::All(std::mem::take(&mut self.values)),
-            stamps: self.stamps.clone(),
-            groups: self.published.clone(),
-            samples,
-        };
-        Recorded {
-            column,
-            era: self.era,
-            born,
-            round,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn column(recorder: &mut Recorder, round: u32, samples: &[(u32, f64, i64)]) -> Column {
-        recorder.begin(4);
-        for &(slot, value, at) in samples {
-            if recorder.groups.get(slot as usize).is_none() {
-                recorder.enter(slot);
-            }
-            recorder.record(slot, value, at);
-        }
-        recorder.finish(round, 0, samples.len() as u64, None).column
-    }
-
-    fn shown(column: &Column) -> Vec<Option<(f64, i64)>> {
-        let values = column.all().unwrap_or_default().iter().enumerate();
-        values
-            .map(|(slot, &value)| {
-                (value != STALE).then(|| (f64::from_bits(value), column.stamp(slot)))
-            })
-            .collect()
-    }
-
-    #[test]
-    fn series_of_one_target_share_their_timestamps() {
-        let mut recorder = Recorder::default();
-        let first = [(0, 1.0, 10), (1, 2.0, 20), (2, 3.0, 10), (5, 4.0, 20)];
-        let one = column(&mut recorder, 1, &first);
-        let want = [
-            Some((1.0, 10)),
-            Some((2.0, 20)),
-            Some((3.0, 10)),
-            None,
-            None,
-            Some((4.0, 20)),
-        ];
-        assert_eq!((shown(&one), one.stamps.len()), (want.to_vec(), 2));
-        let second = [(0, 1.0, 11), (1, 2.0, 21), (2, 3.0, 11), (5, 4.0, 21)];
-        let two = column(&mut recorder, 2, &second);
-        assert!(one.groups.is(&two.groups), "nothing has moved");
-        assert_eq!(two.stamps, [11, 21]);
-    }
-
-    #[test]
-    fn a_group_splits_and_an_empty_one_is_used_again() {
-        let mut recorder = Recorder::default();
-        column(
-            &mut recorder,
-            1,
-            &[(0, 1.0, 10), (1, 1.0, 10), (2, 1.0, 10)],
-        );
-        let split = column(
-            &mut recorder,
-            2,
-            &[(0, 1.0, 20), (1, 1.0, 21), (2, 1.0, 21)],
-        );
-        let want = [Some((1.0, 20)), Some((1.0, 21)), Some((1.0, 21)), None];
-        assert_eq!(shown(&split), want);
-        assert_eq!(split.groups.get(1), split.groups.get(2));
-        let gone = column(&mut recorder, 3, &[(1, 1.0, 30), (2, 1.0, 30)]);
-        assert_eq!(shown(&gone)[0], None);
-        let new = column(
-            &mut recorder,
-            4,
-            &[(1, 1.0, 40), (2, 1.0, 40), (3, 1.0, 41)],
-        );
-        assert_eq!((shown(&new)[3], new.stamps.len()), (Some((1.0, 41)), 2));
-        recorder.begin(4);
-        recorder.record(1, 5.0, 50);
-        recorder.forget(1);
-        let forgotten = recorder.finish(5, 0, 0, None).column;
-        assert_eq!(shown(&forgotten)[1], None);
-    }
-
-    #[test]
-    fn a_shortened_column_has_the_same_values() {
-        let mut recorder = Recorder::default();
-        let samples = |round: u32| -> Vec<(u32, f64, i64)> {
-            let there = (0..200).filter(move |slot| !(slot + round).is_multiple_of(11));
-            there
-                .map(|slot| (slot, f64::from(slot + round / (1 + slot % 4)), 10))
-                .collect()
-        };
-        let columns: Vec<_> = (0..6)
-            .map(|round| column(&mut recorder, round, &samples(round)))
-            .collect();
-        let mut gone = Vec::new();
-        let shorter = |pair: &[Column]| pair[0].shortened(&pair[1], |slot| gone.push(slot));
-        let short: Vec<_> = columns
-            .windows(2)
-            .map(shorter)
-            .map(Option::unwrap)
-            .collect();
-        let newest = column(&mut recorder, 5, &samples(5));
-        let short: Vec<_> = short.into_iter().chain([newest]).map(Arc::new).collect();
-        for slot in 0..202 {
-            let want = columns.iter().map(|column| column.own(slot).unwrap());
-            let want: Vec<_> = want.collect();
-            assert_eq!(
-                SlotValues::new(&short, slot).collect::<Vec<_>>(),
-                want,
-                "{slot}"
-            );
-        }
-        assert!(short[0].bytes() < columns[0].bytes());
-        assert_eq!(&gone[..3], [10, 21, 32], "those that round 1 lacks");
     }
 }

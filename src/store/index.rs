@@ -12,6 +12,7 @@
 //! same memory, and a death is a mark that no round they hold is behind; so both copy next to nothing. Of the texts the
 //! writer copies the blocks that it changes.
 
+mod dictionary;
 mod writer;
 
 use std::ops::Range;
@@ -20,44 +21,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use hashbrown::HashMap;
 
+use self::dictionary::Texts;
 pub(super) use self::writer::IndexWriter;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
-
-/// Texts in a block. One new text makes the writer copy a block, and a publication one pointer a block: with the 20,000
-/// texts of a cluster 64 and 312 of them.
-const BLOCK: usize = 64;
-
-/// Texts by number.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Texts {
-    blocks: Vec<Arc<Vec<Arc<str>>>>,
-}
-
-impl Texts {
-    #[inline]
-    pub(super) fn get(&self, id: u32) -> &Arc<str> {
-        &self.blocks[id as usize / BLOCK][id as usize % BLOCK]
-    }
-
-    fn set(&mut self, id: u32, text: Arc<str>) {
-        let (block, at) = (id as usize / BLOCK, id as usize % BLOCK);
-        if block == self.blocks.len() {
-            self.blocks.push(Arc::new(Vec::with_capacity(BLOCK)));
-        }
-        let texts = Arc::make_mut(&mut self.blocks[block]);
-        if at == texts.len() {
-            texts.push(text);
-        } else {
-            texts[at] = text;
-        }
-    }
-
-    fn len(&self) -> usize {
-        let last = self.blocks.last().map_or(0, |block| block.len());
-        self.blocks.len().saturating_sub(1) * BLOCK + last
-    }
-}
 
 /// When a series had a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,7 +239,7 @@ impl Table {
 /// All series of an era, as they were at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
-    pub(super) texts: Texts,
+    texts: Texts,
     tables: Vec<Option<Arc<Table>>>,
     /// Tables by the name of their metric.
     by_name: Arc<Vec<u32>>,

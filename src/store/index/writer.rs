@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+use super::dictionary::Dictionary;
 use super::{ALIVE, Grid, Index, Place, Table, Tenancy};
 use crate::model::labels::METRIC_NAME;
 
@@ -23,13 +24,8 @@ pub(in crate::store) type Pairs<'a> = [(Cow<'a, str>, Cow<'a, str>)];
 pub(in crate::store) struct IndexWriter {
     index: Index,
     hasher: DefaultHashBuilder,
-    /// Texts by content.
-    numbers: HashTable<u32>,
-    /// By text: how often it is used, as a value by each row, as a name by each table and by the latest series.
-    uses: Vec<u32>,
-    /// Numbers to use again.
-    free: Vec<u32>,
-    text_bytes: usize,
+    /// A text is used by each row that has it as a value, by each table and by the latest series that have it as a name.
+    dictionary: Dictionary,
     /// Tables by metric name and label names.
     tables: HashMap<(u32, Arc<[u32]>), u32>,
     free_tables: Vec<u32>,
@@ -86,23 +82,19 @@ impl IndexWriter {
         if !self.is_like_latest(pairs) {
             self.change_names(pairs);
         }
-        let mut latest = std::mem::take(&mut self.latest);
-        for (cell, &at) in latest.cells.iter_mut().zip(&latest.order) {
-            *cell = self.acquire_again(*cell, &pairs[at].1);
+        let Latest { cells, order, .. } = &mut self.latest;
+        let texts = &mut self.index.texts;
+        for (cell, &at) in cells.iter_mut().zip(&*order) {
+            *cell = self.dictionary.acquire_again(texts, *cell, &pairs[at].1);
         }
-        let metric = latest.cells[latest.metric];
-        if !self.is_table(latest.table, metric, &latest.names) {
-            latest.table = self.table_of(metric, &latest.names);
-        }
-        let table = latest.table;
+        let table = self.table_of_latest();
         let tenancy = Tenancy {
             slot,
             born: number,
             died: ALIVE,
         };
-        let hash = self.hash(table, latest.cells.iter().copied());
-        let row = self.add_row(table, &latest.cells, hash, tenancy);
-        self.latest = latest;
+        let hash = self.hash(table, self.latest.cells.iter().copied());
+        let row = self.add_latest(hash, tenancy);
         let at = slot as usize;
         if at >= self.seats.len() {
             self.seats.resize(at + 1, NO_SEAT);
@@ -124,10 +116,16 @@ impl IndexWriter {
     fn change_names(&mut self, pairs: &Pairs<'_>) {
         let mut order: Vec<usize> = (0..pairs.len()).collect();
         order.sort_unstable_by(|a, b| pairs[*a].0.cmp(&pairs[*b].0));
-        let names: Vec<u32> = order.iter().map(|at| self.acquire(&pairs[*at].0)).collect();
+        let texts = &mut self.index.texts;
+        let names = order
+            .iter()
+            .map(|at| self.dictionary.acquire(texts, &pairs[*at].0));
+        let names: Vec<u32> = names.collect();
         let metric = order.iter().position(|at| pairs[*at].0 == METRIC_NAME);
         let before = std::mem::take(&mut self.latest);
-        before.names.iter().for_each(|name| self.release(*name));
+        for name in &*before.names {
+            self.dictionary.release(&mut self.index.texts, *name);
+        }
         self.latest = Latest {
             order,
             cells: names.clone(),
@@ -179,75 +177,22 @@ impl IndexWriter {
         if !std::mem::take(&mut self.changed) {
             return;
         }
-        let numbers = 5 * self.numbers.capacity() + 4 * self.uses.capacity();
-        // An `Arc<str>` is two words where it is used, two counts and the text.
-        let texts = self.text_bytes + 32 * self.uses.len();
         let seats = size_of::<Seat>() * self.seats.capacity();
         let resting = (size_of::<Seat>() + 1) * self.resting.capacity();
-        self.index.other_bytes = numbers + texts + seats + resting;
+        self.index.other_bytes = self.dictionary.bytes() + seats + resting;
         *seen = Arc::new(self.index.clone());
     }
 
-    /// The number of a text that is mostly that of `known`.
-    #[inline]
-    fn acquire_again(&mut self, known: u32, text: &str) -> u32 {
-        // A number out of use has the empty text, which no label has.
-        if **self.index.texts.get(known) == *text {
-            self.uses[known as usize] += 1;
-            return known;
-        }
-        self.acquire(text)
-    }
-
-    fn acquire(&mut self, text: &str) -> u32 {
-        let hash = self.hasher.hash_one(text);
-        let texts = &self.index.texts;
-        if let Some(&id) = self.numbers.find(hash, |&id| **texts.get(id) == *text) {
-            self.uses[id as usize] += 1;
-            return id;
-        }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.uses.push(0);
-            u32::try_from(self.uses.len() - 1).expect("fewer texts than bytes in a body")
-        });
-        self.uses[id as usize] = 1;
-        self.text_bytes += text.len();
-        self.index.texts.set(id, text.into());
-        let Self {
-            numbers,
-            hasher,
-            index,
-            ..
-        } = self;
-        numbers.insert_unique(hash, id, |&id| hasher.hash_one(&**index.texts.get(id)));
-        id
-    }
-
-    fn release(&mut self, id: u32) {
-        let uses = &mut self.uses[id as usize];
-        *uses -= 1;
-        if *uses > 0 {
-            return;
-        }
-        let text = self.index.texts.get(id).clone();
-        self.text_bytes -= text.len();
-        let hash = self.hasher.hash_one(&*text);
-        if let Ok(found) = self.numbers.find_entry(hash, |&other| other == id) {
-            found.remove();
-        }
-        self.index.texts.set(id, Arc::default());
-        self.free.push(id);
-    }
-
-    fn table_mut(&mut self, table: u32) -> &mut Table {
-        let table = self.index.tables[table as usize].as_mut();
-        Arc::make_mut(table.expect("a place is in a table that is there"))
-    }
-
-    fn is_table(&self, table: u32, metric: u32, names: &Arc<[u32]>) -> bool {
-        let table = self.index.tables.get(table as usize);
+    /// The table of the latest series.
+    fn table_of_latest(&mut self) -> u32 {
+        let Latest { cells, names, .. } = &self.latest;
+        let metric = cells[self.latest.metric];
+        let table = self.index.tables.get(self.latest.table as usize);
         let table = table.and_then(|table| table.as_ref());
-        table.is_some_and(|table| table.metric == metric && table.names == *names)
+        if table.is_none_or(|table| table.metric != metric || table.names != *names) {
+            self.latest.table = self.table_of(metric, &names.clone());
+        }
+        self.latest.table
     }
 
     /// The table for these names.
@@ -257,7 +202,7 @@ impl IndexWriter {
             return table;
         }
         for &name in &**names {
-            self.uses[name as usize] += 1;
+            self.dictionary.reuse(name);
         }
         let id = self.free_tables.pop().unwrap_or_else(|| {
             self.index.tables.push(None);
@@ -280,17 +225,21 @@ impl IndexWriter {
         id
     }
 
-    fn add_row(&mut self, table: u32, cells: &[u32], hash: u32, tenancy: Tenancy) -> u32 {
-        let has_cells = |seat: &Seat| self.has_cells(seat.place, table, cells);
+    /// A row for the latest series: the one that it had, or a new one.
+    fn add_latest(&mut self, hash: u32, tenancy: Tenancy) -> u32 {
+        let Latest { cells, table, .. } = &self.latest;
+        let has_cells = |seat: &Seat| self.has_cells(seat.place, *table, cells);
         let resting = self.resting.find(spread(hash), has_cells).copied();
-        if let Some(seat) = resting {
-            self.forget_resting(seat);
-            self.release_row(seat.place);
-            self.table_mut(table).renew(seat.place.row, tenancy);
-            return seat.place.row;
-        }
-        self.index.rows += 1;
-        self.table_mut(table).push(cells, tenancy)
+        let of_table = self.index.tables[*table as usize].as_mut();
+        let of_table = Arc::make_mut(of_table.expect("a place is in a table that is there"));
+        let Some(seat) = resting else {
+            self.index.rows += 1;
+            return of_table.push(cells, tenancy);
+        };
+        of_table.renew(seat.place.row, tenancy);
+        self.forget_resting(seat);
+        self.release_row(seat.place);
+        seat.place.row
     }
 
     /// A row has no slot from now on.
@@ -334,7 +283,8 @@ impl IndexWriter {
     fn release_row(&mut self, place: Place) {
         let table = self.index.table(place.table).clone();
         for column in &table.grid.columns {
-            self.release(column.get(place.row as usize));
+            let text = column.get(place.row as usize);
+            self.dictionary.release(&mut self.index.texts, text);
         }
     }
 
@@ -366,7 +316,9 @@ impl IndexWriter {
         Arc::make_mut(&mut self.index.by_name).retain(|other| *other != id);
         self.index.tables[id as usize] = None;
         self.free_tables.push(id);
-        table.names.iter().for_each(|name| self.release(*name));
+        for name in &*table.names {
+            self.dictionary.release(&mut self.index.texts, *name);
+        }
     }
 
     /// Moves the rows that stay together.

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::view::{Scratch, Series, WindowView};
 use super::*;
 use crate::model::matcher::{MatchOp, Matcher};
-use crate::store::column::{Recorded, Recorder, STALE};
-use crate::store::snapshot::Line;
+use crate::store::column::{Birth, Born, Recorded, Recorder, STALE};
 
 const NOW: i64 = 1_700_000_000_000;
 const STALE_AFTER: Duration = Duration::from_secs(60);
@@ -61,7 +59,7 @@ impl Feed {
     fn recorded(&mut self, at_ms: i64, samples: &Round) -> Recorded {
         self.round += 1;
         self.recorder.begin(self.next as usize);
-        let (mut text, mut lines, mut some_born) = (String::new(), Vec::new(), false);
+        let (mut text, mut births) = (String::new(), Vec::new());
         for (labels, (value, stamp)) in samples {
             let known = self.slots.get(labels).copied();
             let (slot, born) = known.unwrap_or_else(|| {
@@ -69,18 +67,17 @@ impl Feed {
                     self.next += 1;
                     self.next - 1
                 });
-                some_born = true;
                 self.recorder.enter(slot);
                 (slot, self.round)
             });
             self.slots.insert(labels.clone(), (slot, born));
             self.recorder.record(slot, *value, *stamp);
-            lines.push(Line {
-                start: u32::try_from(text.len()).unwrap(),
-                slot,
-                born,
-            });
+            let start = text.len();
             text.extend([format!("{labels} 1 {stamp}\n")]);
+            if born == self.round {
+                let line = start..text.len();
+                births.push(Birth { slot, line });
+            }
         }
         let free = &mut self.free;
         self.slots.retain(|labels, (slot, _)| {
@@ -90,7 +87,10 @@ impl Feed {
             }
             stays
         });
-        let born = some_born.then(|| (Bytes::from(text), Arc::new(lines)));
+        let born = Born {
+            text: text.into(),
+            births,
+        };
         self.recorder
             .finish(self.round, at_ms, samples.len() as u64, born)
     }

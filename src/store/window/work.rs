@@ -3,12 +3,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::super::chunk::{ROUNDS, ROUNDS_MAX, Sealing};
-use super::super::column::{Column, Recorded, STALE};
+use super::super::column::{Born, Column, Recorded};
 use super::super::index::IndexWriter;
-use super::super::snapshot::Line;
 use super::{ClusterWindow, Era, Window, Writer};
 use crate::parse::finished;
 
@@ -29,30 +26,37 @@ pub struct Work {
 
 #[derive(Debug)]
 enum WorkStep {
+    /// In a round with births the series that it lacks leave first.
+    Leave(Column, Born),
     Enter {
-        recorded: Recorded,
-        text: Bytes,
-        lines: Arc<Vec<Line>>,
-        /// The line to go on with.
+        round: Round,
+        born: Born,
+        /// The birth to go on with.
         next: usize,
     },
-    Append(Recorded),
+    Append(Column),
+    Publish(Round),
     Seal(Box<Sealing>),
+}
+
+/// A round whose missing series have left.
+#[derive(Debug)]
+struct Round {
+    column: Column,
+    /// The round before as what differs from this one, if that is shorter.
+    before: Option<Column>,
 }
 
 impl ClusterWindow {
     /// Takes a round in. What is left to do is worth a slice in the pool if [`Work::is_heavy`], until it is done.
-    pub fn append(self: &Arc<Self>, window: &Window, mut recorded: Recorded) -> Work {
+    pub fn append(self: &Arc<Self>, window: &Window, recorded: Recorded) -> Work {
         let oldest_ms = window.oldest_allowed(recorded.column.at_ms);
         self.lock().begin_era(&recorded);
-        let step = match recorded.born.take() {
-            Some((text, lines)) => WorkStep::Enter {
-                recorded,
-                text,
-                lines,
-                next: 0,
-            },
-            None => WorkStep::Append(recorded),
+        let Recorded { column, born, .. } = recorded;
+        let step = if born.births.is_empty() {
+            WorkStep::Append(column)
+        } else {
+            WorkStep::Leave(column, born)
         };
         Work {
             cluster: self.clone(),
@@ -70,31 +74,33 @@ impl Work {
 
     /// Whether the next step may take more than some 100 µs.
     pub fn is_heavy(&self) -> bool {
-        !matches!(self.step, Some(WorkStep::Append(_)) | None)
+        !matches!(
+            self.step,
+            Some(WorkStep::Append(_) | WorkStep::Publish(_)) | None
+        )
     }
 
     /// Does the next step: at most some 4 ms.
     pub fn step(&mut self) {
         self.step = match self.step.take() {
-            Some(WorkStep::Enter {
-                recorded,
-                text,
-                lines,
-                next,
-            }) => {
-                let next = self.enter(&recorded, &text, &lines, next);
-                Some(if next < lines.len() {
-                    WorkStep::Enter {
-                        recorded,
-                        text,
-                        lines,
-                        next,
-                    }
+            Some(WorkStep::Leave(column, born)) => Some(WorkStep::Enter {
+                round: self.cluster.lock().leave_missing(column),
+                born,
+                next: 0,
+            }),
+            Some(WorkStep::Enter { round, born, next }) => {
+                let next = self.enter(&round.column, &born, next);
+                Some(if next < born.births.len() {
+                    WorkStep::Enter { round, born, next }
                 } else {
-                    WorkStep::Append(recorded)
+                    WorkStep::Publish(round)
                 })
             }
-            Some(WorkStep::Append(recorded)) => self.append(recorded),
+            Some(WorkStep::Append(column)) => {
+                let round = self.cluster.lock().leave_missing(column);
+                self.publish(round)
+            }
+            Some(WorkStep::Publish(round)) => self.publish(round),
             Some(WorkStep::Seal(mut sealing)) => {
                 if sealing.step(WORDS) {
                     self.install(*sealing)
@@ -106,41 +112,26 @@ impl Work {
         };
     }
 
-    /// Enters series that appeared in this round, from line `next` on; returns the line to go on with.
-    fn enter(&self, recorded: &Recorded, text: &Bytes, lines: &[Line], next: usize) -> usize {
-        let mut writer = self.cluster.lock();
-        if next == 0 {
-            writer.leave_missing(&recorded.column);
-        }
-        let Some((_, index)) = &mut writer.current else {
-            return lines.len();
-        };
-        let mut entered = 0;
-        for (at, line) in lines.iter().enumerate().skip(next) {
-            if line.born != recorded.round {
-                continue;
-            }
-            if entered == BIRTHS {
-                return at;
-            }
-            entered += 1;
-            let end = lines
-                .get(at + 1)
-                .map_or(text.len(), |next| next.start as usize);
-            // We wrote the line ourselves, so it can be read. If not: the series has no row and is not selected.
-            let labels = finished::labels(&text[line.start as usize..end]);
-            debug_assert!(labels.is_some(), "a finished line");
-            if let Some(labels) = labels {
-                index.enter(line.slot, recorded.column.number, &labels);
+    /// Enters series that appeared in this round, from birth `next` on; returns the birth to go on with.
+    fn enter(&self, column: &Column, born: &Born, next: usize) -> usize {
+        let end = born.births.len().min(next + BIRTHS);
+        if let Some((_, index)) = &mut self.cluster.lock().current {
+            for birth in &born.births[next..end] {
+                // We wrote the line ourselves, so it can be read. If not: the series has no row and is not selected.
+                let labels = finished::labels(&born.text[birth.line.clone()]);
+                debug_assert!(labels.is_some(), "a finished line");
+                if let Some(labels) = labels {
+                    index.enter(birth.slot, column.number, &labels);
+                }
             }
         }
-        lines.len()
+        end
     }
 
     /// Shows the round to readers, and says what is to be sealed.
-    fn append(&self, recorded: Recorded) -> Option<WorkStep> {
+    fn publish(&self, round: Round) -> Option<WorkStep> {
         let mut writer = self.cluster.lock();
-        writer.push(recorded.column);
+        writer.push(round);
         writer.forget(self.oldest_ms);
         self.cluster.publish(&writer);
         let (era, _) = writer.current.as_ref()?;
@@ -182,61 +173,44 @@ impl Writer {
         {
             let stale_ms = last.at_ms.saturating_add(self.stale_after_ms);
             let end_ms = recorded.column.at_ms.min(stale_ms);
-            era.push(Column::end(last.number + 1, end_ms), |_| {});
+            era.columns
+                .push(Arc::new(Column::end(last.number + 1, end_ms)));
             self.past.push(Arc::new(era));
         }
         self.current = Some((Era::new(recorded.era), IndexWriter::default()));
     }
 
-    /// Series that a round lacks leave before others are born: where a source writes the same labels otherwise, the row
-    /// is to be had again.
-    fn leave_missing(&mut self, column: &Column) {
-        let Some((era, index)) = &mut self.current else {
-            return;
-        };
-        let before = era.columns.last().and_then(|last| last.all());
-        let now = column.all().unwrap_or_default();
-        for (slot, &value) in (0_u32..).zip(before.unwrap_or_default()) {
-            let is_there = now.get(slot as usize).is_some_and(|now| *now != STALE);
-            if value != STALE && !is_there {
-                index.leave(slot, column.number);
-            }
-        }
+    /// The series that a round lacks leave. Before others are born: where a source writes the same labels otherwise, the
+    /// row is to be had again.
+    fn leave_missing(&mut self, column: Column) -> Round {
+        let before = self.current.as_mut().and_then(|(era, index)| {
+            let last = era.columns.last()?;
+            last.shortened(&column, |slot| index.leave(slot, column.number))
+        });
+        Round { column, before }
     }
 
-    /// Appends a round; the births in it are in the index already.
-    fn push(&mut self, column: Column) {
+    /// Appends a round; births and deaths of it are in the index already.
+    fn push(&mut self, round: Round) {
         let Some((era, index)) = &mut self.current else {
             return;
         };
-        let number = column.number;
-        if let Some(last) = era.columns.last() {
+        let Round { column, before } = round;
+        if let Some(last) = era.columns.last_mut() {
             let stale_ms = last.at_ms.saturating_add(self.stale_after_ms);
             if stale_ms < column.at_ms {
-                // Whether its series have gone is seen in the round after it.
                 let gap = Column::end(last.number + 1, stale_ms);
-                let last = last.clone();
-                last.shortened(&column, |slot| index.leave(slot, number));
-                era.push(gap, |_| {});
+                era.columns.push(Arc::new(gap));
+            } else if let Some(before) = before.filter(|before| before.number == last.number) {
+                *last = Arc::new(before);
             }
         }
-        era.push(column, |slot| index.leave(slot, number));
+        era.columns.push(Arc::new(column));
         index.publish(&mut era.index);
     }
 }
 
 impl Era {
-    /// Appends a round, calls `gone` for the series that were in the one before and are not in it, and keeps of that one
-    /// only what differs.
-    fn push(&mut self, column: Column, gone: impl FnMut(u32)) {
-        if let Some(last) = self.columns.last_mut()
-            && let Some(shorter) = last.shortened(&column, gone)
-        {
-            *last = Arc::new(shorter);
-        }
-        self.columns.push(Arc::new(column));
-    }
-
     /// The oldest columns, once there are enough of them. The first time a few more, as many as the cluster's name
     /// decides, so that not all clusters seal in the same round.
     fn sealing(&self, name: &str) -> Option<Sealing> {

@@ -1,0 +1,119 @@
+//! Which series have the same timestamp in every round.
+
+use std::sync::Arc;
+
+use super::WORD;
+
+/// The group of a series that has none yet.
+pub(super) const NO_GROUP: u32 = u32::MAX;
+
+/// The group of each slot. Where series come and go every round a few slots change theirs, so what columns share is a
+/// base, and beside it stands what has moved since.
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct Groups {
+    pub(super) base: Arc<Vec<u32>>,
+    pub(super) moved: Arc<Moved>,
+}
+
+/// What has moved.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    /// A bit for each slot.
+    pub(super) slots: Vec<u64>,
+    /// By 64 slots: how many before them have moved.
+    pub(super) ranks: Vec<u32>,
+    /// The groups of those that have, by slot.
+    pub(super) groups: Vec<u32>,
+}
+
+/// A new base is made when more than one slot in so many has moved.
+pub(super) const MOVED_SHARE: usize = 8;
+
+impl Groups {
+    /// The group of a slot; a number that no group has for a slot without.
+    #[inline]
+    pub(in crate::store) fn get(&self, slot: usize) -> u32 {
+        let (word, bit) = (self.moved_in(slot / WORD), 1 << (slot % WORD));
+        if word & bit != 0 {
+            let rank = self.moved.ranks[slot / WORD] + (word & (bit - 1)).count_ones();
+            return self.moved.groups[rank as usize];
+        }
+        self.base.get(slot).copied().unwrap_or(NO_GROUP)
+    }
+
+    /// A bit for each of 64 slots: it is not in the group that the base says.
+    #[inline]
+    fn moved_in(&self, word: usize) -> u64 {
+        self.moved.slots.get(word).copied().unwrap_or(0)
+    }
+
+    /// The same, of the bases alone; all bits where one of them does not have all of the 64 slots.
+    fn base_differing(&self, other: &Self, word: usize) -> u64 {
+        let of = |base: &Arc<Vec<u32>>| base.get(WORD * word..)?.first_chunk::<WORD>().copied();
+        let (Some(ours), Some(theirs)) = (of(&self.base), of(&other.base)) else {
+            return u64::MAX;
+        };
+        let mut differing = 0;
+        for bit in 0..WORD {
+            differing |= u64::from(ours[bit] != theirs[bit]) << bit;
+        }
+        differing
+    }
+
+    /// A bit for each of 64 slots whose group is another one in `other`.
+    #[inline]
+    pub(in crate::store) fn differing(&self, other: &Self, word: usize) -> u64 {
+        if self.is(other) || self.is_in(other, word) {
+            return 0;
+        }
+        let mut left = self.moved_in(word) | other.moved_in(word);
+        if !Arc::ptr_eq(&self.base, &other.base) {
+            left |= self.base_differing(other, word);
+        }
+        let mut differing = 0;
+        while left != 0 {
+            let bit = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let slot = WORD * word + bit;
+            differing |= u64::from(self.get(slot) != other.get(slot)) << bit;
+        }
+        differing
+    }
+
+    /// Whether the groups of 64 slots are known to be the same.
+    #[inline]
+    fn is_in(&self, other: &Self, word: usize) -> bool {
+        let bits = self.moved_in(word);
+        Arc::ptr_eq(&self.base, &other.base)
+            && bits == other.moved_in(word)
+            && (bits == 0 || self.moved.of(word) == other.moved.of(word))
+    }
+
+    /// Whether the groups of all slots are known to be the same.
+    pub(in crate::store) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.base, &other.base) && Arc::ptr_eq(&self.moved, &other.moved)
+    }
+
+    /// Address and bytes of what others may share.
+    pub(in crate::store) fn shared(&self) -> [(usize, usize); 2] {
+        let Moved {
+            slots,
+            ranks,
+            groups,
+        } = &*self.moved;
+        let moved = 8 * slots.capacity() + 4 * (ranks.capacity() + groups.capacity());
+        [
+            (Arc::as_ptr(&self.base).addr(), 4 * self.base.capacity()),
+            (Arc::as_ptr(&self.moved).addr(), moved),
+        ]
+    }
+}
+
+impl Moved {
+    /// The groups of those of 64 slots that have moved.
+    fn of(&self, word: usize) -> &[u32] {
+        let first = self.ranks[word] as usize;
+        let end = self.ranks.get(word + 1);
+        &self.groups[first..end.map_or(self.groups.len(), |end| *end as usize)]
+    }
+}

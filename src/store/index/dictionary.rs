@@ -1,0 +1,121 @@
+//! Texts of labels by number, each once.
+//!
+//! Readers hold the [`Texts`] as they were at one moment; the writer's [`Dictionary`] finds the number of a text and
+//! knows when it is free for another.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Texts in a block. One new text makes the writer copy a block, and a publication one pointer a block: with the 20,000
+/// texts of a cluster 64 and 312 of them.
+const BLOCK: usize = 64;
+
+/// Texts by number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    blocks: Vec<Arc<Vec<Arc<str>>>>,
+}
+
+impl Texts {
+    #[inline]
+    pub(super) fn get(&self, id: u32) -> &Arc<str> {
+        &self.blocks[id as usize / BLOCK][id as usize % BLOCK]
+    }
+
+    /// Puts a text in the place of another, or at the end.
+    fn set(&mut self, id: u32, text: Arc<str>) {
+        let (block, at) = (id as usize / BLOCK, id as usize % BLOCK);
+        if block == self.blocks.len() {
+            self.blocks.push(Arc::new(Vec::with_capacity(BLOCK)));
+        }
+        let texts = Arc::make_mut(&mut self.blocks[block]);
+        if at == texts.len() {
+            texts.push(text);
+        } else {
+            texts[at] = text;
+        }
+    }
+
+    /// How many numbers there are.
+    pub(super) fn len(&self) -> usize {
+        let last = self.blocks.last().map_or(0, |block| block.len());
+        self.blocks.len().saturating_sub(1) * BLOCK + last
+    }
+}
+
+/// The writer's side of [`Texts`].
+#[derive(Debug, Default)]
+pub(super) struct Dictionary {
+    hasher: DefaultHashBuilder,
+    /// Texts by content.
+    numbers: HashTable<u32>,
+    /// By text: how often it is used.
+    uses: Vec<u32>,
+    /// Numbers to use again.
+    free: Vec<u32>,
+    text_bytes: usize,
+}
+
+impl Dictionary {
+    /// Bytes held, those of the texts among them.
+    pub(super) fn bytes(&self) -> usize {
+        let numbers = 5 * self.numbers.capacity() + 4 * self.uses.capacity();
+        // An `Arc<str>` is two words where it is used, two counts and the text.
+        numbers + self.text_bytes + 32 * self.uses.len()
+    }
+
+    /// One more use of a text that mostly is that of `known`; returns its number.
+    #[inline]
+    pub(super) fn acquire_again(&mut self, texts: &mut Texts, known: u32, text: &str) -> u32 {
+        // A number out of use has the empty text, which no label has.
+        if **texts.get(known) == *text {
+            self.reuse(known);
+            return known;
+        }
+        self.acquire(texts, text)
+    }
+
+    /// One more use of a text; returns its number.
+    pub(super) fn acquire(&mut self, texts: &mut Texts, text: &str) -> u32 {
+        let hash = self.hasher.hash_one(text);
+        if let Some(&id) = self.numbers.find(hash, |&id| **texts.get(id) == *text) {
+            self.reuse(id);
+            return id;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.uses.push(0);
+            u32::try_from(self.uses.len() - 1).expect("fewer texts than bytes in a body")
+        });
+        self.uses[id as usize] = 1;
+        self.text_bytes += text.len();
+        texts.set(id, text.into());
+        let (numbers, hasher) = (&mut self.numbers, &self.hasher);
+        numbers.insert_unique(hash, id, |&id| hasher.hash_one(&**texts.get(id)));
+        id
+    }
+
+    /// One more use of a text that is in use.
+    #[inline]
+    pub(super) fn reuse(&mut self, id: u32) {
+        self.uses[id as usize] += 1;
+    }
+
+    /// One use less.
+    pub(super) fn release(&mut self, texts: &mut Texts, id: u32) {
+        let uses = &mut self.uses[id as usize];
+        *uses -= 1;
+        if *uses > 0 {
+            return;
+        }
+        let text = texts.get(id).clone();
+        self.text_bytes -= text.len();
+        let hash = self.hasher.hash_one(&*text);
+        if let Ok(found) = self.numbers.find_entry(hash, |&other| other == id) {
+            found.remove();
+        }
+        texts.set(id, Arc::default());
+        self.free.push(id);
+    }
+}
