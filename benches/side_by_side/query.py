@@ -1,6 +1,7 @@
 """Asks a server for queries over its recent samples, at one time and as a range, and counts what an answer costs."""
 
 import json
+import math
 import time
 import urllib.error
 import urllib.parse
@@ -8,7 +9,7 @@ import urllib.request
 
 from ask import SETTLE_SECONDS
 from process import cpu_seconds
-from servers import Measured
+from servers import INTERVAL_SECONDS, Measured
 
 STEP_SECONDS = 15
 
@@ -19,10 +20,10 @@ QUERIES = [
     'count({__name__=~".+"})',
 ]
 
-# A query is repeated for so long, at least and at most so often: rounds go on meanwhile, and what they take in the mean
-# is subtracted, which is more exact the longer it is.
-REPEAT_SECONDS = 4
-REPEATS_MIN, REPEATS_MAX = 3, 200
+# A query is repeated for so long, at least and at most so often. Rounds go on meanwhile, and what they take in the mean
+# is subtracted; so it is counted over whole intervals, in each of which every cluster has its round.
+REPEAT_SECONDS = INTERVAL_SECONDS - SETTLE_SECONDS
+REPEATS_MIN, REPEATS_MAX = 3, 1000
 
 
 def fetch(server: Measured, text: str, window_minutes) -> bytes:
@@ -63,7 +64,8 @@ def ask(server: Measured, text: str, window_minutes, round_rate: float) -> dict:
         fetch(server, text, window_minutes)
         times += 1
     answered = time.monotonic() - start
-    time.sleep(SETTLE_SECONDS)
+    intervals = math.ceil((answered + SETTLE_SECONDS) / INTERVAL_SECONDS)
+    time.sleep(max(0, start + intervals * INTERVAL_SECONDS - time.monotonic()))
     raw, wall = cpu_seconds(server.pid) - cpu_before, time.monotonic() - start
     cpu = max(0.0, raw - wall * round_rate) / times
     return {**result, "cpu": cpu, "cpu_with_rounds": raw / times, "total": answered / times, "times": times}

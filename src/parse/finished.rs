@@ -6,12 +6,12 @@ use memchr::{memchr, memchr2};
 
 use crate::model::labels::METRIC_NAME;
 
-/// Names and values of labels.
-pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+/// Name and value of a label.
+pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// Name and value of each label of a finished line that has a value, in the order in which they stand, the metric's name
 /// as `__name__` before all others. `None`: the line cannot be read.
-pub fn labels(line: &[u8]) -> Option<Pairs<'_>> {
+pub fn labels(line: &[u8]) -> Option<Vec<Pair<'_>>> {
     let line = std::str::from_utf8(line).ok()?;
     let mut pairs = Vec::with_capacity(16);
     let name_end = memchr2(b'{', b' ', line.as_bytes())?;
@@ -36,18 +36,18 @@ pub fn labels(line: &[u8]) -> Option<Pairs<'_>> {
                 }
                 behind
             }
-            None => push_quoted(rest, &mut pairs)?,
+            None => push_any(rest, &mut pairs)?,
         };
         rest = rest.strip_prefix(',').unwrap_or(rest);
     }
     Some(pairs)
 }
 
-/// Any label at the front; what stands behind it is returned. Apart, so that the many plain ones are built where they
-/// are to stand.
+/// Appends any label at the front, returns what stands behind it. A function of its own, so that the loop over plain
+/// labels stays small and builds them where they are to stand.
 #[cold]
 #[inline(never)]
-fn push_quoted<'a>(text: &'a str, pairs: &mut Pairs<'a>) -> Option<&'a str> {
+fn push_any<'a>(text: &'a str, pairs: &mut Vec<Pair<'a>>) -> Option<&'a str> {
     let (name, behind) = if text.starts_with('"') {
         quoted(text)?
     } else {

@@ -211,9 +211,7 @@ impl SeriesSet for RecentSet {
         })
     }
 
-    fn alike(&self, names: &[String], without: bool) -> Option<Vec<u32>> {
-        let is_named = |label: &str| names.iter().any(|name| name == label);
-        let counts = |label: &str| is_named(label) != without && !(without && label == METRIC_NAME);
+    fn alike(&self, counts: &dyn Fn(&str) -> bool) -> Option<Vec<u32>> {
         Some(self.view.alike(&self.found, counts))
     }
 

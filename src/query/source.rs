@@ -120,10 +120,9 @@ pub trait SeriesSet: Send + Sync + std::fmt::Debug {
         Some((buffer.times[at], buffer.values[at]))
     }
 
-    /// A number for each series: those with the same number have the same values of the labels in `names`, or with
-    /// `without` of all others but the metric's name. Those with different ones may have too. For sources that know it
-    /// without reading the labels.
-    fn alike(&self, _names: &[String], _without: bool) -> Option<Vec<u32>> {
+    /// A number for each series, small ones: those with the same number have the same values of all labels that
+    /// `counts` takes. Those with different ones may have too. For sources that know it without reading the labels.
+    fn alike(&self, _counts: &dyn Fn(&str) -> bool) -> Option<Vec<u32>> {
         None
     }
 

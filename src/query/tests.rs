@@ -663,13 +663,12 @@ impl SeriesSet for Alike {
         self.0.samples(series, out);
     }
 
-    fn alike(&self, names: &[String], without: bool) -> Option<Vec<u32>> {
+    fn alike(&self, counts: &dyn Fn(&str) -> bool) -> Option<Vec<u32>> {
         let mut known = Vec::new();
         let number = |at: usize| {
             let mut labels = vec![(at % 2).to_string()];
             self.0.labels(at, &mut |name, value| {
-                let named = names.iter().any(|n| n == name);
-                if named != without && !(without && name == "__name__") {
+                if counts(name) {
                     labels.push(format!("{name}={value}"));
                 }
             });

@@ -53,7 +53,7 @@ pub struct Round {
     /// The text written so far, and where each line of it begins.
     out: Buffer,
     lines: Vec<Line>,
-    /// Those of series that came in this round.
+    /// Those of series that came in this round, where a recorder is to know.
     born: Vec<u32>,
     /// Runs of lines of one family, in the order written.
     runs: Vec<Run>,
@@ -470,7 +470,7 @@ impl Round {
                 first: self.lines.len(),
             });
         }
-        if series.born == self.cache.round {
+        if series.born == self.cache.round && self.cache.recorder.is_some() {
             let line =
                 u32::try_from(self.lines.len()).expect("fewer lines than bytes before `start`");
             self.born.push(line);

@@ -196,7 +196,7 @@ impl Batch {
     ) {
         let rounds = self.numbers.len();
         if samples.count_ones() as usize == rounds && row.len() == rounds {
-            // Of a length that is known, as nearly all are.
+            // A sample in every round, as nearly all chunks have: room is made once.
             let each = self.numbers.iter().zip(row).enumerate().rev();
             out.extend(each.map(|(round, (&number, &at_ms))| Event {
                 number,

@@ -66,7 +66,8 @@ pub struct Recorded {
     pub(super) column: Column,
     /// Which numbering of series the column's slots belong to.
     pub(super) era: u64,
-    pub(super) born: Born,
+    /// The series that appeared.
+    pub born: Born,
 }
 
 /// The series that appeared in a round.
@@ -88,9 +89,12 @@ pub struct Birth {
 }
 
 thread_local! {
-    /// Values on their way into a shortened column, whose number is not known before.
+    /// Values on their way into a shortened column, how many is not known before.
     static CHANGED: RefCell<Vec<u64>> = RefCell::default();
 }
+
+/// Room for so many of them is kept from one column to the next: 512 KiB.
+const CHANGED_KEPT: usize = 1 << 16;
 
 impl Column {
     /// No series is left: the cluster has gone, at this time.
@@ -199,7 +203,10 @@ impl Column {
                     gone(u32::try_from(slot).expect("slots are 32 bits wide"));
                 }
             }
-            (changed.len() <= values.len() - values.len() / 8).then(|| changed.clone())
+            let is_shorter = changed.len() <= values.len() - values.len() / 8;
+            let exact = is_shorter.then(|| changed.clone());
+            changed.shrink_to(CHANGED_KEPT);
+            exact
         });
         Some(Self {
             number: self.number,
@@ -237,7 +244,8 @@ impl Column {
     }
 }
 
-/// Values that are compared at once before they are one by one: of most families either all change or none.
+/// So many values are compared as a whole first, and one by one only if they differ: of most families either all change
+/// or none.
 const RUN: usize = 16;
 
 /// Appends those of 64 values, or of the fewer there are, that are others in `next`. Returns a bit for each of them, and

@@ -332,6 +332,9 @@ impl Index {
         numbers.extend(rows.clone().map(|_| from));
         let mut next = from + 1;
         for (&name, column) in table.names.iter().zip(&table.grid.columns) {
+            if (next - from) as usize == numbers.len() - first {
+                break; // no two rows are alike
+            }
             let Cells::Each(values) = column else {
                 continue; // all rows are alike in it
             };

@@ -16,8 +16,7 @@ use crate::query::value::{Held, Key};
 
 /// The groups so far, numbered in the order in which they appeared.
 pub(super) struct Groups<'a> {
-    names: &'a [String],
-    without: bool,
+    grouping: Grouping<'a>,
     places: HashMap<Box<str>, usize>,
     labels: Vec<LabelSet>,
     scratch: LabelKey,
@@ -29,6 +28,30 @@ pub(super) struct Groups<'a> {
     held: Held,
 }
 
+/// Which labels tell groups apart.
+#[derive(Clone, Copy)]
+struct Grouping<'a> {
+    /// Sorted.
+    names: &'a [String],
+    without: bool,
+}
+
+impl Grouping<'_> {
+    fn counts(self, label: &str) -> bool {
+        let named = self.names.binary_search_by(|name| name.as_str().cmp(label));
+        if self.without {
+            named.is_err() && label != METRIC_NAME
+        } else {
+            named.is_ok()
+        }
+    }
+
+    /// Whether all rows are one group.
+    fn is_one(self) -> bool {
+        !self.without && self.names.is_empty()
+    }
+}
+
 /// Series of a source that share a group.
 struct Alike {
     set: Arc<dyn SeriesSet>,
@@ -38,14 +61,16 @@ struct Alike {
     groups: Vec<[usize; 2]>,
 }
 
-/// The group of a number of which no row has come yet.
+/// No group yet.
 const UNKNOWN: usize = usize::MAX;
 
 impl<'a> Groups<'a> {
     pub(super) fn new(aggregate: &'a Aggregate, budget: &Arc<Budget>) -> Self {
         Self {
-            names: &aggregate.grouping,
-            without: aggregate.without,
+            grouping: Grouping {
+                names: &aggregate.grouping,
+                without: aggregate.without,
+            },
             places: HashMap::new(),
             labels: vec![],
             scratch: LabelKey::default(),
@@ -58,7 +83,7 @@ impl<'a> Groups<'a> {
 
     /// The group of a row; a new one has the next number.
     pub(super) fn of(&mut self, key: &Key) -> Result<usize, Stop> {
-        let Some((set, series)) = key.origin().filter(|_| self.by_labels()) else {
+        let Some((set, series)) = key.origin().filter(|_| !self.grouping.is_one()) else {
             return Ok(self.of_labels(key));
         };
         let known = |alike: &Alike| Arc::ptr_eq(&alike.set, set);
@@ -81,22 +106,19 @@ impl<'a> Groups<'a> {
         Ok(group)
     }
 
-    /// Whether there are labels that tell groups apart.
-    fn by_labels(&self) -> bool {
-        self.without || !self.names.is_empty()
-    }
-
     /// Asks a source which series are alike.
     fn ask(&mut self, set: &Arc<dyn SeriesSet>) -> Result<usize, Stop> {
-        let numbers = set.alike(self.names, self.without).unwrap_or_default();
+        let numbers_bytes = set.len() * size_of::<u32>();
+        self.held.add(0, numbers_bytes as u64)?;
+        let grouping = self.grouping;
+        let numbers = set.alike(&|label| grouping.counts(label));
+        let numbers = numbers.unwrap_or_default();
         let count = numbers.iter().max().map_or(0, |most| *most as usize + 1);
-        let groups = vec![[UNKNOWN; 2]; count];
-        let bytes = size_of_val(&numbers[..]) + size_of_val(&groups[..]);
-        self.held.add(0, bytes as u64)?;
+        self.held.add(0, (count * size_of::<[usize; 2]>()) as u64)?;
         self.alike.push(Alike {
             set: set.clone(),
             numbers,
-            groups,
+            groups: vec![[UNKNOWN; 2]; count],
         });
         Ok(self.alike.len() - 1)
     }
@@ -126,21 +148,10 @@ impl<'a> Groups<'a> {
     }
 
     fn write(&mut self, key: &Key) {
-        let (names, out) = (self.names, &mut self.scratch);
-        if self.without {
+        let (grouping, out) = (self.grouping, &mut self.scratch);
+        if !grouping.is_one() {
             key.visit(&mut |name, value| {
-                let dropped = |have: &String| have.as_str().cmp(name);
-                if name != METRIC_NAME && names.binary_search_by(dropped).is_err() {
-                    out.push(name, value);
-                }
-            });
-        } else if !names.is_empty() {
-            let mut next = 0; // both lists are sorted
-            key.visit(&mut |name, value| {
-                while names.get(next).is_some_and(|wanted| wanted.as_str() < name) {
-                    next += 1;
-                }
-                if names.get(next).is_some_and(|wanted| wanted == name) {
+                if grouping.counts(name) {
                     out.push(name, value);
                 }
             });

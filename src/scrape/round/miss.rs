@@ -186,6 +186,7 @@ impl Round {
             std::mem::take(&mut self.lines),
         );
         self.runs.clear();
+        self.born.clear();
         for (at, line) in lines.iter().enumerate() {
             let end = lines
                 .get(at + 1)

@@ -8,6 +8,7 @@ use crate::model::metadata::MetricKind;
 use crate::relabel::{NameScheme, Rule, RuleSpec};
 use crate::scrape::limits::Limits;
 use crate::scrape::rules::{LabelConflict, OnBadLine};
+use crate::store::column::Birth;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -725,4 +726,36 @@ fn the_answer_of_another_replica_does_not_disturb_the_cache_of_the_used_one() {
     let (cache, result) = weak.finish(&Arc::default());
     assert_eq!(result.unwrap().1.kept, 1);
     assert_eq!(cache.len(), 1);
+}
+
+#[test]
+fn births_are_the_lines_of_the_series_that_came_in_a_round() {
+    let rules = Arc::new(rules());
+    let mut cache = Box::new(Cache::recording());
+    let mut check = |body: &str, sent: &str, want: &[&str]| {
+        let (taken, buffers) = (std::mem::take(&mut cache), Buffers::default());
+        let mut round = Round::start(taken, rules.clone(), Format::Text, NOW, &buffers);
+        round.push(body.as_bytes()).unwrap();
+        round.end_body(End::Framed).unwrap();
+        round.settle().unwrap(); // where there are replicas, it is settled before it is finished
+        let mut floor = Floor::new(NOW);
+        floor.enter(&bytes::Bytes::from(sent.to_owned()));
+        round.raise(&mut floor);
+        let (back, result) = round.finish(&Arc::default());
+        cache = back;
+        let born = result.unwrap().0.recorded.unwrap().born;
+        let line = |birth: &Birth| String::from_utf8(born.text[birth.line.clone()].into());
+        let lines: Vec<_> = born.births.iter().map(|b| line(b).unwrap()).collect();
+        let names: Vec<_> = lines.iter().filter_map(|l| l.split('{').next()).collect();
+        assert_eq!(names, want, "{body}");
+        let is_whole = |line: &String| line.ends_with('\n') && line.matches('\n').count() == 1;
+        assert!(lines.iter().all(is_whole), "{lines:?}");
+    };
+    check("a 1 5\nb 1 5\nb x\nc 1 5\n", "", &["a", "c"]);
+    check("a 1 6\nb 1 6\nc 1 6\n", "", &["b"]);
+    check("a 1 7\na x\nb 1 7\nc 1 7\nd 1 7\n", "", &["d"]);
+    // What was sent of `a` before was newer and its line longer: all lines behind it move.
+    let longer = "a{cluster=\"c\",instance=\"\"} 1 1700000000000\n";
+    check("a 1 8\nb 1 8\ne 1 8\n", longer, &["a", "e"]);
+    check("a 1 9\nb 1 9\ne 1 9\n", "", &[]);
 }

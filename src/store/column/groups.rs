@@ -1,4 +1,7 @@
-//! Which series have the same timestamp in every round.
+//! Which series have the same timestamp in every round, as a number for each slot.
+//!
+//! Where series come and go every round a few slots change their group, so what columns share is a base, and beside it
+//! stands what has moved since.
 
 use std::sync::Arc;
 
@@ -7,27 +10,23 @@ use super::WORD;
 /// The group of a series that has none yet.
 pub(super) const NO_GROUP: u32 = u32::MAX;
 
-/// The group of each slot. Where series come and go every round a few slots change theirs, so what columns share is a
-/// base, and beside it stands what has moved since.
+/// The group of each slot.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Groups {
     pub(super) base: Arc<Vec<u32>>,
     pub(super) moved: Arc<Moved>,
 }
 
-/// What has moved.
+/// Slots whose group is not the one in the base.
 #[derive(Debug, Default)]
 pub(super) struct Moved {
     /// A bit for each slot.
-    pub(super) slots: Vec<u64>,
+    slots: Vec<u64>,
     /// By 64 slots: how many before them have moved.
-    pub(super) ranks: Vec<u32>,
+    ranks: Vec<u32>,
     /// The groups of those that have, by slot.
-    pub(super) groups: Vec<u32>,
+    groups: Vec<u32>,
 }
-
-/// A new base is made when more than one slot in so many has moved.
-pub(super) const MOVED_SHARE: usize = 8;
 
 impl Groups {
     /// The group of a slot; a number that no group has for a slot without.
@@ -86,7 +85,7 @@ impl Groups {
         let bits = self.moved_in(word);
         Arc::ptr_eq(&self.base, &other.base)
             && bits == other.moved_in(word)
-            && (bits == 0 || self.moved.of(word) == other.moved.of(word))
+            && (bits == 0 || self.moved.of_word(word) == other.moved.of_word(word))
     }
 
     /// Whether the groups of all slots are known to be the same.
@@ -110,8 +109,26 @@ impl Groups {
 }
 
 impl Moved {
+    /// These slots, rising; `groups` are those of all slots.
+    pub(super) fn new(moved: &[u32], groups: &[u32]) -> Self {
+        let mut slots = vec![0_u64; groups.len().div_ceil(WORD)];
+        for &slot in moved {
+            slots[slot as usize / WORD] |= 1 << (slot as usize % WORD);
+        }
+        let ranks = slots.iter().scan(0, |rank, word| {
+            let before = *rank;
+            *rank += word.count_ones();
+            Some(before)
+        });
+        Self {
+            ranks: ranks.collect(),
+            groups: moved.iter().map(|&slot| groups[slot as usize]).collect(),
+            slots,
+        }
+    }
+
     /// The groups of those of 64 slots that have moved.
-    fn of(&self, word: usize) -> &[u32] {
+    fn of_word(&self, word: usize) -> &[u32] {
         let first = self.ranks[word] as usize;
         let end = self.ranks.get(word + 1);
         &self.groups[first..end.map_or(self.groups.len(), |end| *end as usize)]

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::groups::{Groups, MOVED_SHARE, Moved, NO_GROUP};
-use super::{Born, Column, NO_STAMP, Recorded, STALE, Values, WORD};
+use super::groups::{Groups, Moved, NO_GROUP};
+use super::{Born, Column, NO_STAMP, Recorded, STALE, Values};
+
+/// A new base is made when more than one slot in so many has moved.
+const MOVED_SHARE: usize = 8;
 
 /// Writes the columns of one cluster, round by round.
 #[derive(Debug)]
@@ -143,20 +146,7 @@ impl Recorder {
             };
             return;
         }
-        let mut moved = Moved {
-            slots: vec![0; self.groups.len().div_ceil(WORD)],
-            ..Moved::default()
-        };
-        for &slot in &self.changed {
-            moved.slots[slot as usize / WORD] |= 1 << (slot as usize % WORD);
-            moved.groups.push(self.groups[slot as usize]);
-        }
-        let mut rank = 0;
-        for word in &moved.slots {
-            moved.ranks.push(rank);
-            rank += word.count_ones();
-        }
-        self.published.moved = Arc::new(moved);
+        self.published.moved = Arc::new(Moved::new(&self.changed, &self.groups));
     }
 
     /// Ends a round, which stands for `samples` lines and began at `at_ms`.
@@ -274,7 +264,9 @@ mod tests {
     fn a_shortened_column_has_the_same_values() {
         let mut recorder = Recorder::default();
         let samples = |round: u32| -> Vec<(u32, f64, i64)> {
-            let there = (0..200).filter(move |slot| !(slot + round).is_multiple_of(11));
+            // Every second column is shorter than the one before it.
+            let slots = 200 - 50 * (round % 2);
+            let there = (0..slots).filter(move |slot| !(slot + round).is_multiple_of(11));
             there
                 .map(|slot| (slot, f64::from(slot + round / (1 + slot % 4)), 10))
                 .collect()

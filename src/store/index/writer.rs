@@ -1,6 +1,5 @@
 //! The writer's side of an [`Index`]: births and deaths of series in, rows, texts and tables out.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
@@ -11,13 +10,10 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use super::dictionary::Dictionary;
 use super::{ALIVE, Grid, Index, Place, Table, Tenancy};
 use crate::model::labels::METRIC_NAME;
+use crate::parse::finished::Pair;
 
 /// A table is written anew when one row in so many is too old.
 const EXPIRED_SHARE: u32 = 4;
-
-/// A series: name and value of each label in any order, names unique, no value empty, the metric's name as `__name__`
-/// among them.
-pub(in crate::store) type Pairs<'a> = [(Cow<'a, str>, Cow<'a, str>)];
 
 /// Writes the index of an era.
 #[derive(Debug, Default)]
@@ -75,8 +71,9 @@ struct Latest {
 }
 
 impl IndexWriter {
-    /// A series appears, in round `number`.
-    pub(in crate::store) fn enter(&mut self, slot: u32, number: u32, pairs: &Pairs<'_>) {
+    /// A series appears, in round `number`. Its labels come in any order, names unique, no value empty, the metric's name
+    /// as `__name__` among them.
+    pub(in crate::store) fn enter(&mut self, slot: u32, number: u32, pairs: &[Pair<'_>]) {
         self.leave(slot, number);
         self.changed = true;
         if !self.is_like_latest(pairs) {
@@ -106,14 +103,14 @@ impl IndexWriter {
     }
 
     /// Whether a series has the labels of the one before, in the same order.
-    fn is_like_latest(&self, pairs: &Pairs<'_>) -> bool {
+    fn is_like_latest(&self, pairs: &[Pair<'_>]) -> bool {
         let Latest { order, names, .. } = &self.latest;
         let is_name = |(&at, &name): (&usize, &u32)| **self.index.texts.get(name) == *pairs[at].0;
         order.len() == pairs.len() && order.iter().zip(&**names).all(is_name)
     }
 
     /// From now on the labels of the latest series are these, whatever their values.
-    fn change_names(&mut self, pairs: &Pairs<'_>) {
+    fn change_names(&mut self, pairs: &[Pair<'_>]) {
         let mut order: Vec<usize> = (0..pairs.len()).collect();
         order.sort_unstable_by(|a, b| pairs[*a].0.cmp(&pairs[*b].0));
         let texts = &mut self.index.texts;

@@ -185,17 +185,16 @@ impl WindowView {
         found
     }
 
-    /// Whether one of these series has one of these labels. Series of a table have the same ones, and come together.
+    /// Whether one of these series has one of these labels.
     pub fn any_has_label(&self, found: &[Found], labels: &[&str]) -> bool {
-        let mut runs = found.chunk_by(|a, b| a.cluster == b.cluster && a.table() == b.table());
         let has = |name: &str| labels.contains(&name);
-        runs.any(|run| self.series(&run[0]).labels().any(|(name, _)| has(name)))
+        tables(found).any(|run| self.series(&run[0]).labels().any(|(name, _)| has(name)))
     }
 
     /// A number for each of these series: those with the same one have the same values of the labels that count.
     pub fn alike(&self, found: &[Found], counts: impl Fn(&str) -> bool) -> Vec<u32> {
         let (mut numbers, mut count) = (Vec::with_capacity(found.len()), 0);
-        for run in found.chunk_by(|a, b| a.cluster == b.cluster && a.table() == b.table()) {
+        for run in tables(found) {
             match &run[0].what {
                 What::Scraped { at, .. } => {
                     let cluster = &self.clusters[run[0].cluster as usize];
@@ -309,6 +308,11 @@ impl WindowView {
             }
         }
     }
+}
+
+/// Series cut into those of a table, which have the same label names and come together.
+fn tables(found: &[Found]) -> impl Iterator<Item = &[Found]> {
+    found.chunk_by(|a, b| a.cluster == b.cluster && a.table() == b.table())
 }
 
 /// The rows of an era that one of the sets takes, each once, those of a table together.
