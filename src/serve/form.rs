@@ -1,5 +1,7 @@
 //! Bodies that are forms: read whole, since what they hold must be known before anything is done, and so bounded.
 
+use std::pin::Pin;
+
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -14,6 +16,11 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// Most time for a form to come in.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Of a form that is too large so much is read and dropped, for so long, before it is refused: most clients read no
+/// answer before they have written all, and would find the connection reset.
+const DROPPED_MAX: usize = 16 << 20;
+const DROPPING: Duration = Duration::from_millis(500);
 
 /// Why a form cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -39,25 +46,42 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 
 /// Reads a form, which may take so long.
 pub(super) async fn read(mut body: Incoming, patience: Duration) -> Result<Bytes, FormError> {
+    let gathered = timeout(patience, gather(&mut body)).await;
+    let form = gathered.map_err(|_| FormError::Late)?;
+    if matches!(form, Err(FormError::TooLarge)) {
+        // Whatever comes of it: the answer follows.
+        let _ = timeout(DROPPING, drop_rest(&mut body)).await;
+    }
+    form
+}
+
+async fn gather(body: &mut Incoming) -> Result<Bytes, FormError> {
     if body.size_hint().lower() > BYTES_MAX as u64 {
         return Err(FormError::TooLarge);
     }
-    let reading = async {
-        let mut form = BytesMut::new();
-        while let Some(frame) =
-            std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await
-        {
-            let Ok(piece) = frame.map_err(FormError::Broken)?.into_data() else {
-                continue;
-            };
-            if form.len() + piece.len() > BYTES_MAX {
-                return Err(FormError::TooLarge);
-            }
-            form.extend_from_slice(&piece);
+    let mut form = BytesMut::new();
+    while let Some(piece) = next(body).await {
+        let piece = piece.map_err(FormError::Broken)?;
+        if form.len() + piece.len() > BYTES_MAX {
+            return Err(FormError::TooLarge);
         }
-        Ok(form.freeze())
-    };
-    timeout(patience, reading)
-        .await
-        .map_err(|_| FormError::Late)?
+        form.extend_from_slice(&piece);
+    }
+    Ok(form.freeze())
+}
+
+async fn drop_rest(body: &mut Incoming) {
+    let mut dropped = 0;
+    while let Some(Ok(piece)) = next(body).await {
+        dropped += piece.len();
+        if dropped > DROPPED_MAX {
+            break;
+        }
+    }
+}
+
+/// The next piece of a body, empty where a frame holds none.
+async fn next(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+    let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
+    Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
 }
