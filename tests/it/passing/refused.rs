@@ -215,12 +215,10 @@ fn forms_are_forms_and_not_long() {
         415,
         "not compressed",
     );
-    check(
-        &[FORM],
-        &vec![b'a'; (1 << 20) + 1],
-        413,
-        "more than 1048576 bytes",
-    );
+    // The longer one is more than the system takes in while nobody reads: it is read on before it is refused.
+    for bytes in [(1 << 20) + 1, 12 << 20] {
+        check(&[FORM], &vec![b'a'; bytes], 413, "more than 1048576 bytes");
+    }
     let mut connection = Connection::open(proxy.address()).unwrap();
     connection
         .ask(
