@@ -1,4 +1,5 @@
-//! Lines that Tributary wrote itself (`expose::text`): what is known of them need not be checked again.
+//! Labels of lines that Tributary wrote itself (`expose::text`), line after line: what is known of such lines need not be
+//! checked again, and most of it stood in the line before.
 
 use std::borrow::Cow;
 
@@ -6,48 +7,167 @@ use memchr::{memchr, memchr2};
 
 use crate::model::labels::METRIC_NAME;
 
-/// Name and value of a label.
-pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
-
-/// Name and value of each label of a finished line that has a value, in the order in which they stand, the metric's name
-/// as `__name__` before all others. `None`: the line cannot be read.
-pub fn labels(line: &[u8]) -> Option<Vec<Pair<'_>>> {
-    let line = std::str::from_utf8(line).ok()?;
-    let mut pairs = Vec::with_capacity(16);
-    let name_end = memchr2(b'{', b' ', line.as_bytes())?;
-    let (name, mut rest) = line.split_at(name_end);
-    if !name.is_empty() {
-        pairs.push((METRIC_NAME.into(), name.into()));
-    }
-    if rest.starts_with(' ') {
-        return (!name.is_empty()).then_some(pairs);
-    }
-    rest = &rest[1..];
-    if name.is_empty() {
-        let (name, behind) = quoted(rest)?;
-        pairs.push((METRIC_NAME.into(), name));
-        rest = behind.strip_prefix(',').unwrap_or(behind);
-    }
-    while !rest.starts_with('}') {
-        rest = match plain_label(rest) {
-            Some((name, value, behind)) => {
-                if !value.is_empty() {
-                    pairs.push((Cow::Borrowed(name), Cow::Borrowed(value)));
-                }
-                behind
-            }
-            None => push_any(rest, &mut pairs)?,
-        };
-        rest = rest.strip_prefix(',').unwrap_or(rest);
-    }
-    Some(pairs)
+/// A label of a line.
+#[derive(Debug)]
+pub struct Label<'a> {
+    /// `__name__` for the metric's name.
+    pub name: Cow<'a, str>,
+    /// Never empty.
+    pub value: Cow<'a, str>,
+    /// Where all of a line is plain: the part of it up to the next label that has a value, `metric{`, `name="value",` or
+    /// `name="value",empty=""}`.
+    text: &'a [u8],
+    /// Where the value begins in it.
+    value_at: usize,
 }
 
-/// Appends any label at the front, returns what stands behind it. A function of its own, so that the loop over plain
-/// labels stays small and builds them where they are to stand.
+/// Reads the labels of lines, one line after the other.
+///
+/// Lines mostly stand sorted by family, so the next one has the same labels and, but for a few, the same values: those
+/// are compared with what stood there before, which takes a fraction of reading them.
+#[derive(Debug, Default)]
+pub struct LabelReader<'a> {
+    /// Those of the last line.
+    labels: Vec<Label<'a>>,
+    /// Whether none of them has quotes around its name or escapes, so that the next line can be compared with them.
+    is_plain: bool,
+    /// Whether the last line had the same names as the one before it, and which values it had not.
+    is_alike: bool,
+    changed: Vec<usize>,
+}
+
+impl<'a> LabelReader<'a> {
+    /// Reads the labels of the next line; false if they cannot be read.
+    pub fn read(&mut self, line: &'a [u8]) -> bool {
+        self.is_alike = self.is_plain && self.compare(line);
+        if self.is_alike {
+            return true;
+        }
+        self.labels.clear();
+        self.is_plain = true;
+        let is_read = std::str::from_utf8(line).is_ok_and(|line| self.read_any(line).is_some());
+        self.is_plain &= is_read;
+        is_read
+    }
+
+    /// The labels of the last line, if it could be read, that have a value, in the order in which they stand, the
+    /// metric's name as `__name__` before all others.
+    pub fn labels(&self) -> &[Label<'a>] {
+        &self.labels
+    }
+
+    /// Which of the labels have another value than in the line before, rising; `None` if that one had other names, or
+    /// they stood otherwise.
+    pub fn changed(&self) -> Option<&[usize]> {
+        self.is_alike.then_some(&self.changed)
+    }
+
+    /// Whether a line has the names of the one before. Notes its values then, and else may have noted some.
+    fn compare(&mut self, line: &'a [u8]) -> bool {
+        self.changed.clear();
+        let mut rest = line;
+        for (at, label) in self.labels.iter_mut().enumerate() {
+            if !rest.starts_with(label.text) {
+                if !label.change(rest) {
+                    return false;
+                }
+                self.changed.push(at);
+            }
+            rest = &rest[label.text.len()..];
+        }
+        true
+    }
+
+    fn read_any(&mut self, line: &'a str) -> Option<()> {
+        let name_end = memchr2(b'{', b' ', line.as_bytes())?;
+        let mut at = name_end + 1;
+        if name_end > 0 {
+            self.labels.push(Label {
+                name: METRIC_NAME.into(),
+                value: line[..name_end].into(),
+                text: &line.as_bytes()[..at],
+                value_at: 0,
+            });
+            if line.as_bytes()[name_end] == b' ' {
+                return Some(());
+            }
+        } else {
+            self.is_plain = false;
+            let (value, behind) = quoted(&line[at..]).filter(|(value, _)| !value.is_empty())?;
+            self.labels.push(Label {
+                name: METRIC_NAME.into(),
+                value,
+                text: &[],
+                value_at: 0,
+            });
+            at = line.len() - behind.strip_prefix(',').unwrap_or(behind).len();
+        }
+        while !line[at..].starts_with('}') {
+            at = self.read_label(line, at)?;
+        }
+        self.is_plain &= self.labels.last()?.text.ends_with(b"}");
+        Some(())
+    }
+
+    /// Reads the label at a place of the line; returns the place behind it and its comma.
+    fn read_label(&mut self, line: &'a str, at: usize) -> Option<usize> {
+        let rest = &line[at..];
+        let (name, value, behind) = if let Some((name, value, behind)) = plain_label(rest) {
+            (name.into(), value.into(), behind)
+        } else {
+            self.is_plain = false;
+            any_label(rest)?
+        };
+        self.is_plain &= behind.starts_with([',', '}']);
+        let end = line.len() - behind.len() + 1;
+        let text = line.as_bytes().get(at..end)?;
+        if !value.is_empty() {
+            let value_at = name.len() + 2;
+            self.labels.push(Label {
+                name,
+                value,
+                text,
+                value_at,
+            });
+        } else if let Some(before) = self.labels.last_mut() {
+            let start = at.saturating_sub(before.text.len());
+            before.text = &line.as_bytes()[start..end];
+        }
+        Some(line.len() - behind.strip_prefix(',').unwrap_or(behind).len())
+    }
+}
+
+impl<'a> Label<'a> {
+    /// Takes another value from the front of a line, if all else is the same.
+    fn change(&mut self, rest: &'a [u8]) -> bool {
+        let (opening, behind) = self.text.split_at(self.value_at);
+        let tail = &behind[self.value.len()..];
+        let Some(value) = rest.strip_prefix(opening) else {
+            return false;
+        };
+        let end = if opening.is_empty() {
+            memchr2(b'{', b' ', value)
+        } else {
+            memchr2(b'"', b'\\', value)
+        };
+        let Some((value, behind)) = end.map(|end| value.split_at(end)) else {
+            return false;
+        };
+        let Ok(value) = std::str::from_utf8(value) else {
+            return false;
+        };
+        if value.is_empty() || !behind.starts_with(tail) {
+            return false;
+        }
+        self.text = &rest[..opening.len() + value.len() + tail.len()];
+        self.value = Cow::Borrowed(value);
+        true
+    }
+}
+
+/// Name and value of any label at the front, and what stands behind it.
 #[cold]
-#[inline(never)]
-fn push_any<'a>(text: &'a str, pairs: &mut Vec<Pair<'a>>) -> Option<&'a str> {
+fn any_label(text: &str) -> Option<(Cow<'_, str>, Cow<'_, str>, &str)> {
     let (name, behind) = if text.starts_with('"') {
         quoted(text)?
     } else {
@@ -55,10 +175,7 @@ fn push_any<'a>(text: &'a str, pairs: &mut Vec<Pair<'a>>) -> Option<&'a str> {
         (name.into(), behind)
     };
     let (value, behind) = quoted(behind.strip_prefix('=')?)?;
-    if !value.is_empty() {
-        pairs.push((name, value));
-    }
-    Some(behind)
+    Some((name, value, behind))
 }
 
 /// Name and value of a label at the front, and what stands behind it, if neither the name has quotes nor the value
@@ -99,14 +216,21 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
 mod tests {
     use super::*;
 
+    /// Name and value of each label, if the reader can read the line.
+    fn labels<'r>(reader: &'r LabelReader<'_>) -> Vec<(&'r str, &'r str)> {
+        let labels = reader.labels().iter();
+        labels.map(|label| (&*label.name, &*label.value)).collect()
+    }
+
     #[test]
     fn labels_of_finished_lines() {
-        let check = |line: &str, want: &[(&str, &str)]| {
-            let want: Vec<_> = want
-                .iter()
-                .map(|(n, v)| ((*n).into(), (*v).into()))
-                .collect();
-            assert_eq!(labels(line.as_bytes()), Some(want), "{line}");
+        let mut after_others = LabelReader::default();
+        let mut check = |line: &'static str, want: &[(&str, &str)]| {
+            let mut reader = LabelReader::default();
+            assert!(reader.read(line.as_bytes()), "{line}");
+            assert_eq!((labels(&reader), reader.changed()), (want.to_vec(), None));
+            assert!(after_others.read(line.as_bytes()), "{line}");
+            assert_eq!(labels(&after_others), want, "{line}");
         };
         check("up 1 2\n", &[("__name__", "up")]);
         check(r#"up{a="b"} 1 2"#, &[("__name__", "up"), ("a", "b")]);
@@ -117,8 +241,62 @@ mod tests {
         );
         check(r#"{"a.b"} 1"#, &[("__name__", "a.b")]);
         for other in ["", "up", "\n", "{}", "up{a=\"b", "up{a=b} 1", "up{a} 1"] {
-            assert_eq!(labels(other.as_bytes()), None, "{other}");
+            assert!(!LabelReader::default().read(other.as_bytes()), "{other}");
         }
-        assert_eq!(labels(b"up{a=\"\xff\"} 1"), None);
+        assert!(!LabelReader::default().read(b"up{a=\"\xff\"} 1"));
+    }
+
+    #[test]
+    fn a_line_is_compared_with_the_one_before() {
+        let lines: [(&str, Option<&[usize]>); 29] = [
+            (r#"m{a="1",b="2"} 1"#, None),
+            (r#"m{a="1",b="2"} 2"#, Some(&[])),
+            (r#"m{a="11",b="2"} 2"#, Some(&[1])),
+            (r#"n_total{a="1",b=","} 2"#, Some(&[0, 1, 2])),
+            (r#"n{a="1",b=",",c="3"} 2"#, None),
+            (r#"n{a="1",b=","} 2"#, None),
+            (r#"n{a="1",bb=","} 2"#, None),
+            (r#"n{a="1",bb="\""} 2"#, None),
+            (r#"n{a="1",bb="\\"} 2"#, None),
+            (r#"n{a="1",bb="ü"} 2"#, None),
+            (r#"n{a="1",bb="üü"} 2"#, Some(&[2])),
+            (r#"n{a="1",bb=""} 2"#, None),
+            (r#"n{a="2",bb=""} 2"#, Some(&[1])),
+            (r#"o{a="2",bb=""} 2"#, Some(&[0])),
+            (r#"o{a="2",bb="1"} 2"#, None),
+            (r#"o{x="",a="2",y="",z="",b="1"} 2"#, None),
+            (r#"o{x="",a="3",y="",z="",b="2"} 2"#, Some(&[1, 2])),
+            (r#"p{x="",a="3",y="",z="",b="2"} 2"#, Some(&[0])),
+            (r#"p{a="3",y="",z="",b="2"} 2"#, None),
+            (r#"p{a="3",y="",z="1",b="2"} 2"#, None),
+            (r#"p{a="3",y="",z="1",b="2",} 2"#, None),
+            (r#"p{a="3",y="",z="1",b="2",} 2"#, None),
+            ("p{} 2", None),
+            ("p{} 2", None),
+            (r#"{"n",a="1",bb="1"} 2"#, None),
+            (r#"{"n",a="1",bb="2"} 2"#, None),
+            ("n 2", None),
+            ("n 3", Some(&[])),
+            (r#"n{a="2"} 2"#, None),
+        ];
+        let mut reader = LabelReader::default();
+        for (line, changed) in lines {
+            assert!(reader.read(line.as_bytes()), "{line}");
+            assert_eq!(reader.changed(), changed, "{line}");
+            let mut alone = LabelReader::default();
+            alone.read(line.as_bytes());
+            assert_eq!(labels(&reader), labels(&alone), "{line}");
+        }
+        for bad in [
+            &b"n{a=\"\xff\"} 2"[..],
+            b"n{a=\"2",
+            b"n{a=\"2\"",
+            b"n{a=2} 2",
+            b"",
+        ] {
+            let mut reader = LabelReader::default();
+            assert!(reader.read(b"n{a=\"2\"} 2") && !reader.read(bad), "{bad:?}");
+            assert!(reader.read(b"n{a=\"2\"} 2") && reader.changed().is_none());
+        }
     }
 }

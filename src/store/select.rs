@@ -12,7 +12,7 @@ use dashmap::DashMap;
 
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::Matcher;
-use crate::parse::finished;
+use crate::parse::finished::LabelReader;
 
 use super::snapshot::{Family, Line};
 
@@ -65,14 +65,14 @@ impl Selection {
         part
     }
 
-    /// Whether a finished line is selected.
-    fn takes(&self, line: &[u8]) -> bool {
-        let Some(labels) = finished::labels(line) else {
+    /// Whether a finished line is selected. The reader is for lines of one family, one after the other.
+    fn takes<'a>(&self, line: &'a [u8], reader: &mut LabelReader<'a>) -> bool {
+        if !reader.read(line) {
             return false;
-        };
+        }
         let value_of = |name: &str| {
-            let found = labels.iter().find(|(label, _)| label == name);
-            found.map_or("", |(_, value)| &**value)
+            let found = reader.labels().iter().find(|label| label.name == name);
+            found.map_or("", |label| &*label.value)
         };
         self.sets.iter().any(|set| {
             set.iter()
@@ -139,10 +139,11 @@ impl Memo {
     ) -> usize {
         let text = family.block.text();
         let (mut judged, mut run) = (0, 0..0);
+        let mut reader = LabelReader::default();
         for (line, place) in family.lines.iter(text.len()) {
             let taken = memo.get(line).unwrap_or_else(|| {
                 judged += 1;
-                let taken = selection.takes(&text[place.clone()]);
+                let taken = selection.takes(&text[place.clone()], &mut reader);
                 Arc::make_mut(memo).set(line, taken);
                 taken
             });

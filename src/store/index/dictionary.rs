@@ -66,17 +66,6 @@ impl Dictionary {
         numbers + self.text_bytes + 32 * self.uses.len()
     }
 
-    /// One more use of a text that mostly is that of `known`; returns its number.
-    #[inline]
-    pub(super) fn acquire_again(&mut self, texts: &mut Texts, known: u32, text: &str) -> u32 {
-        // A number out of use has the empty text, which no label has.
-        if **texts.get(known) == *text {
-            self.reuse(known);
-            return known;
-        }
-        self.acquire(texts, text)
-    }
-
     /// One more use of a text; returns its number.
     pub(super) fn acquire(&mut self, texts: &mut Texts, text: &str) -> u32 {
         let hash = self.hasher.hash_one(text);

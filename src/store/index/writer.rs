@@ -10,7 +10,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use super::dictionary::Dictionary;
 use super::{ALIVE, Grid, Index, Place, Table, Tenancy};
 use crate::model::labels::METRIC_NAME;
-use crate::parse::finished::Pair;
+use crate::parse::finished::{Label, LabelReader};
 
 /// A table is written anew when one row in so many is too old.
 const EXPIRED_SHARE: u32 = 4;
@@ -56,14 +56,15 @@ const NO_SEAT: Seat = Seat {
 };
 
 /// What a series looked like. Series come sorted by family, so the next one mostly has the same labels and, but for a
-/// few, the same values: they are compared before they are looked up.
+/// few, the same values.
 #[derive(Debug, Default)]
 struct Latest {
-    /// By column: where in the pairs the label stands.
-    order: Vec<usize>,
+    /// By the place of a label in the line: its column.
+    columns: Vec<usize>,
     /// By column: the text of the name, in use as long as this is the latest. Sorted by text.
     names: Arc<[u32]>,
-    /// By column: the text of the value. It may not be in use any more, or be another.
+    /// By column: the text of the value. In use by the row of the series, so it counts until something leaves: while
+    /// series enter one after the other.
     cells: Vec<u32>,
     /// The column of the metric's name.
     metric: usize,
@@ -71,18 +72,31 @@ struct Latest {
 }
 
 impl IndexWriter {
-    /// A series appears, in round `number`. Its labels come in any order, names unique, no value empty, the metric's name
-    /// as `__name__` among them.
-    pub(in crate::store) fn enter(&mut self, slot: u32, number: u32, pairs: &[Pair<'_>]) {
-        self.leave(slot, number);
-        self.changed = true;
-        if !self.is_like_latest(pairs) {
-            self.change_names(pairs);
+    /// Series appear, in round `number`: their slots and finished lines. Returns how many lines could not be read; their
+    /// series have no row and are not selected.
+    pub(in crate::store) fn enter<'a>(
+        &mut self,
+        number: u32,
+        series: impl Iterator<Item = (u32, &'a [u8])>,
+    ) -> usize {
+        let (mut reader, mut unread) = (LabelReader::default(), 0);
+        for (slot, line) in series {
+            self.leave(slot, number);
+            if reader.read(line) {
+                self.enter_one(slot, number, &reader);
+            } else {
+                unread += 1;
+            }
         }
-        let Latest { cells, order, .. } = &mut self.latest;
-        let texts = &mut self.index.texts;
-        for (cell, &at) in cells.iter_mut().zip(&*order) {
-            *cell = self.dictionary.acquire_again(texts, *cell, &pairs[at].1);
+        unread
+    }
+
+    /// The series of a line appears. The line before it, if it had the same names, was the series entered last.
+    fn enter_one(&mut self, slot: u32, number: u32, line: &LabelReader<'_>) {
+        self.changed = true;
+        match line.changed() {
+            Some(changed) => self.change_cells(line.labels(), changed),
+            None => self.change_names_and_cells(line.labels()),
         }
         let table = self.table_of_latest();
         let tenancy = Tenancy {
@@ -102,34 +116,45 @@ impl IndexWriter {
         };
     }
 
-    /// Whether a series has the labels of the one before, in the same order.
-    fn is_like_latest(&self, pairs: &[Pair<'_>]) -> bool {
-        let Latest { order, names, .. } = &self.latest;
-        let is_name = |(&at, &name): (&usize, &u32)| **self.index.texts.get(name) == *pairs[at].0;
-        order.len() == pairs.len() && order.iter().zip(&**names).all(is_name)
+    /// The latest series is one with the same names as the one before it, whose row holds its texts, and with other
+    /// values in some.
+    fn change_cells(&mut self, labels: &[Label<'_>], changed: &[usize]) {
+        let Latest { cells, columns, .. } = &mut self.latest;
+        for cell in &*cells {
+            self.dictionary.reuse(*cell);
+        }
+        let texts = &mut self.index.texts;
+        for &at in changed {
+            let cell = &mut cells[columns[at]];
+            self.dictionary.release(texts, *cell);
+            *cell = self.dictionary.acquire(texts, &labels[at].value);
+        }
     }
 
-    /// From now on the labels of the latest series are these, whatever their values.
-    fn change_names(&mut self, pairs: &[Pair<'_>]) {
-        let mut order: Vec<usize> = (0..pairs.len()).collect();
-        order.sort_unstable_by(|a, b| pairs[*a].0.cmp(&pairs[*b].0));
+    /// From now on the latest series is this one.
+    fn change_names_and_cells(&mut self, labels: &[Label<'_>]) {
+        let mut order: Vec<usize> = (0..labels.len()).collect();
+        order.sort_unstable_by(|a, b| labels[*a].name.cmp(&labels[*b].name));
         let texts = &mut self.index.texts;
-        let names = order
-            .iter()
-            .map(|at| self.dictionary.acquire(texts, &pairs[*at].0));
-        let names: Vec<u32> = names.collect();
-        let metric = order.iter().position(|at| pairs[*at].0 == METRIC_NAME);
-        let before = std::mem::take(&mut self.latest);
-        for name in &*before.names {
-            self.dictionary.release(&mut self.index.texts, *name);
+        let mut acquire = |text| self.dictionary.acquire(texts, text);
+        let names: Vec<u32> = order.iter().map(|at| acquire(&labels[*at].name)).collect();
+        let cells = order.iter().map(|at| acquire(&labels[*at].value)).collect();
+        let metric = order.iter().position(|at| labels[*at].name == METRIC_NAME);
+        let mut columns = vec![0; order.len()];
+        for (column, at) in order.into_iter().enumerate() {
+            columns[at] = column;
         }
-        self.latest = Latest {
-            order,
-            cells: names.clone(),
+        let latest = Latest {
+            columns,
+            cells,
             names: names.into(),
             metric: metric.unwrap_or(0),
             table: u32::MAX,
         };
+        let before = std::mem::replace(&mut self.latest, latest);
+        for name in &*before.names {
+            self.dictionary.release(&mut self.index.texts, *name);
+        }
     }
 
     /// The series of a slot is no longer there, from round `number` on.

@@ -622,11 +622,18 @@ fn without_blanks(set: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 }
 
 fn line_of(set: &BTreeMap<String, String>) -> String {
-    let labels: Vec<String> = set
+    line_from(set, 0)
+}
+
+/// A line whose labels begin with that one, in their order from there.
+fn line_from(set: &BTreeMap<String, String>, first: usize) -> String {
+    let mut labels: Vec<String> = set
         .iter()
         .filter(|(name, _)| *name != "__name__")
         .map(|(name, value)| format!("{name}=\"{value}\""))
         .collect();
+    let first = first % labels.len().max(1);
+    labels.rotate_left(first);
     let name = &set["__name__"];
     if labels.is_empty() {
         name.clone()
@@ -644,11 +651,11 @@ proptest! {
     ) {
         let window = Window::new(Duration::from_millis(2500), "cluster".into());
         let mut feed = Feed::new();
-        for (number, sets) in (0..).zip(&rounds) {
+        for (number, (sets, at_ms)) in rounds.iter().zip((NOW..).step_by(1000)).enumerate() {
             // Not two lines of the same series.
-            let lines: BTreeMap<_, _> = sets.iter().map(|set| (without_blanks(set), line_of(set))).collect();
-            let round = lines.into_values().map(|line| (line, (1.0, NOW + number * 1000))).collect();
-            feed.append(&window, NOW + number * 1000, &round);
+            let lines: BTreeMap<_, _> = sets.iter().map(|set| (without_blanks(set), line_from(set, number))).collect();
+            let round = lines.into_values().map(|line| (line, (1.0, at_ms))).collect();
+            feed.append(&window, at_ms, &round);
         }
         // Of the last three rounds, and with the marker of what was in the one before them.
         let from = rounds.len().saturating_sub(4);

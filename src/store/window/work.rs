@@ -1,16 +1,21 @@
 //! What the window does with a round: births and deaths, the column, sealing. In slices, since a first round enters
 //! 48,000 series and sealing goes over as many chunks.
 
+use std::hint::black_box;
 use std::sync::Arc;
+
+use tracing::warn;
 
 use super::super::chunk::{ROUNDS, ROUNDS_MAX, Sealing};
 use super::super::column::{Born, Column, Recorded};
 use super::super::index::IndexWriter;
 use super::{ClusterWindow, Era, Window, Writer};
-use crate::parse::finished;
 
 /// Series entered in one slice, at one to three microseconds each.
 const BIRTHS: usize = 500;
+
+/// Bytes that come into the processor's caches together.
+const CACHE_LINE: usize = 64;
 
 /// Slots sealed in one slice, in words of 64; a slot takes 5 to 20 nanoseconds a round.
 const WORDS: usize = 128;
@@ -115,14 +120,19 @@ impl Work {
     /// Enters series that appeared in this round, from birth `next` on; returns the birth to go on with.
     fn enter(&self, column: &Column, born: &Born, next: usize) -> usize {
         let end = born.births.len().min(next + BIRTHS);
+        let births = born.births[next..end].iter();
+        let lines = births.map(|birth| (birth.slot, &born.text[birth.line.clone()]));
+        // The lines stand far apart, in a text that has left the processor's caches: looked at one after the other each
+        // would be waited for.
+        let touched = lines
+            .clone()
+            .flat_map(|(_, line)| line.iter().step_by(CACHE_LINE));
+        black_box(touched.fold(0, |all, byte| all ^ byte));
         if let Some((_, index)) = &mut self.cluster.lock().current {
-            for birth in &born.births[next..end] {
-                // We wrote the line ourselves, so it can be read. If not: the series has no row and is not selected.
-                let labels = finished::labels(&born.text[birth.line.clone()]);
-                debug_assert!(labels.is_some(), "a finished line");
-                if let Some(labels) = labels {
-                    index.enter(birth.slot, column.number, &labels);
-                }
+            let unread = index.enter(column.number, lines);
+            debug_assert_eq!(unread, 0, "finished lines, written by ourselves");
+            if unread > 0 {
+                warn!(cluster = %self.cluster.name, unread, "new series cannot be queried: their lines cannot be read");
             }
         }
         end
