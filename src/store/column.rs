@@ -162,6 +162,10 @@ impl Column {
                 let mut bits = is_changed.get(word).copied().unwrap_or(0);
                 let rank = ranks.get(word).map_or(0, |rank| *rank as usize);
                 let is_changed = bits | clear_beyond(block, slots.saturating_sub(WORD * word));
+                if bits == u64::MAX {
+                    block.copy_from_slice(&values[rank..][..WORD]);
+                    return is_changed;
+                }
                 for value in &values[rank..][..bits.count_ones() as usize] {
                     block[bits.trailing_zeros() as usize] = *value;
                     bits &= bits - 1;
@@ -244,32 +248,50 @@ impl Column {
     }
 }
 
-/// So many values are compared as a whole first, and one by one only if they differ: of most families either all change
-/// or none.
-const RUN: usize = 16;
-
 /// Appends those of 64 values, or of the fewer there are, that are others in `next`. Returns a bit for each of them, and
 /// one for each that has a value here and none there.
 fn push_differing(values: &[u64], next: &[u64], differing: &mut Vec<u64>) -> (u64, u64) {
-    let (mut bits, mut missing) = (0, 0);
-    for (number, values) in values.chunks(RUN).enumerate() {
-        let first = RUN * number;
-        let next = next.get(first..).unwrap_or_default();
-        if next.get(..values.len()) == Some(values) {
-            continue;
-        }
-        // Without a branch a slot: which have changed is not to be foreseen.
-        let (mut kept, mut count) = ([0; RUN], 0);
+    if let (Some(values), Some(next)) = (values.first_chunk(), next.first_chunk()) {
+        return push_differing_of(values, next, differing);
+    }
+    let mut whole_next = [STALE; WORD];
+    let len = next.len().min(WORD);
+    whole_next[..len].copy_from_slice(&next[..len]);
+    let mut whole = whole_next; // beyond the values nothing differs
+    whole[..values.len()].copy_from_slice(values);
+    push_differing_of(&whole, &whole_next, differing)
+}
+
+/// The same of whole blocks. Which values have changed is not to be foreseen, so there is no branch a value.
+fn push_differing_of(values: &Block, next: &Block, differing: &mut Vec<u64>) -> (u64, u64) {
+    let bits = bits_of(|at| values[at] != next[at]);
+    if bits == 0 {
+        return (0, 0);
+    }
+    if bits == u64::MAX {
+        differing.extend_from_slice(values);
+    } else {
+        let (mut kept, mut count) = ([0; WORD], 0);
         for (at, &value) in values.iter().enumerate() {
-            let next = next.get(at).copied().unwrap_or(STALE);
             kept[count] = value;
-            count += usize::from(value != next);
-            bits |= u64::from(value != next) << (first + at);
-            missing |= u64::from(next == STALE) << (first + at);
+            count += usize::from(bits >> at & 1 == 1);
         }
         differing.extend_from_slice(&kept[..count]);
     }
-    (bits, bits & missing)
+    (bits, bits & bits_of(|at| next[at] == STALE))
+}
+
+/// A bit for each of 64 slots.
+#[inline]
+fn bits_of(is_set: impl Fn(usize) -> bool) -> u64 {
+    // A byte each first, several of which are computed at once; the product moves the bits of eight bytes together. A
+    // column is shortened in 3.9 ns a value so, and in 4.3 ns with a bit after the other.
+    let bytes: [u8; WORD] = std::array::from_fn(|at| u8::from(is_set(at)));
+    let (words, _) = bytes.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    words.enumerate().fold(0, |bits, (at, word)| {
+        bits | word.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * at)
+    })
 }
 
 /// Leaves only the first `slots` values of a block; returns a bit for each that is another then.
