@@ -11,7 +11,7 @@ use super::super::column::{Born, Column, Recorded};
 use super::super::index::IndexWriter;
 use super::{ClusterWindow, Era, Window, Writer};
 
-/// Series entered in one slice, at one to three microseconds each.
+/// Series entered in one slice, at one to two microseconds each.
 const BIRTHS: usize = 500;
 
 /// Bytes that come into the processor's caches together.
