@@ -5,6 +5,8 @@
 //! beside it, interned, since it is the same few endings for nearly all lines (`,prometheus_replica="…"}` in,
 //! `,cluster="…"}` out).
 
+mod slots;
+
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -12,8 +14,9 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+pub(super) use self::slots::Fate;
+use self::slots::{Hashes, Series, Slots, VACANT_ENDING};
 use super::interner::Interner;
-use super::report::Dropped;
 use super::rules::{Rules, Stamped};
 use crate::expose::text::{write_label, write_series};
 use crate::model::labels::METRIC_NAME;
@@ -33,8 +36,7 @@ pub struct Cache {
     pub(super) order: Vec<u32>,
     /// Room for the next order.
     pub(super) spare: Vec<u32>,
-    /// By slot.
-    pub(super) series: Vec<Series>,
+    pub(super) slots: Slots,
     /// Number of the round under way, from 1, never used twice.
     pub(super) round: u32,
     /// Slots that were taken in the round under way.
@@ -60,45 +62,6 @@ pub struct Cache {
     pub(super) recorder: Option<Recorder>,
 }
 
-/// One line that a cluster sends.
-#[derive(Clone, Debug)]
-pub(super) struct Series {
-    key_hash: u64,
-    output_hash: u64,
-    /// Where the series' line begins in the text, and how many bytes of it the input line begins with.
-    start: u32,
-    shared: u32,
-    /// What follows those bytes up to the end of the labels: in the input, in the output.
-    ending_in: u32,
-    ending_out: u32,
-    /// Numbers of the metric name in the output and in the input.
-    pub(super) family: u32,
-    pub(super) name: u32,
-    /// Place in the order of the last body.
-    position: u32,
-    /// Rounds: when the series came, was seen last, was written last.
-    pub(super) born: u32,
-    pub(super) seen: u32,
-    pub(super) written: u32,
-    pub(super) fate: Fate,
-}
-
-/// What becomes of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It is written.
-    Kept,
-    /// The rules drop it, whatever its value.
-    Dropped(Dropped),
-    /// It becomes the same series as an earlier line.
-    Shadow {
-        /// The slot of the series that has the output labels.
-        of: u32,
-    },
-    /// The slot is empty.
-    Vacant,
-}
-
 /// What is known of a metric name.
 #[derive(Debug)]
 pub(super) struct FamilyState {
@@ -117,7 +80,7 @@ impl Default for Cache {
             text: Bytes::new(),
             order: Vec::new(),
             spare: Vec::new(),
-            series: Vec::new(),
+            slots: Slots::default(),
             round: 0,
             added: Vec::new(),
             families: Vec::new(),
@@ -139,9 +102,6 @@ impl Default for Cache {
 
 /// The lineage of the next cache.
 static LINEAGES: AtomicU64 = AtomicU64::new(1);
-
-/// The ending of empty slots: no line begins with it, so none is taken for theirs.
-const VACANT_ENDING: u32 = 0;
 
 /// Reading and writing lines.
 impl Cache {
@@ -167,7 +127,7 @@ impl Cache {
             };
         }
         if let Some(recorder) = &mut self.recorder {
-            recorder.begin(self.series.len());
+            recorder.begin(self.slots.len());
         }
         self.round += 1;
         self.added.clear();
@@ -202,8 +162,8 @@ impl Cache {
     /// Input bytes of a series of an earlier round, in two pieces.
     #[inline]
     pub(super) fn key_before(&self, slot: u32) -> (&[u8], &[u8]) {
-        let series = &self.series[slot as usize];
-        let start = series.start as usize;
+        let series = &self.slots.series[slot as usize];
+        let start = self.slots.starts[slot as usize] as usize;
         (
             &self.text[start..start + series.shared as usize],
             self.endings.get(series.ending_in),
@@ -213,12 +173,13 @@ impl Cache {
     /// Appends the labels of a series.
     #[inline]
     pub(super) fn write_labels(&mut self, slot: u32, out: &mut Vec<u8>) {
-        let series = &mut self.series[slot as usize];
+        let series = &self.slots.series[slot as usize];
+        let start = &mut self.slots.starts[slot as usize];
         if series.born == self.round {
-            series.start = u32::try_from(out.len()).expect("checked by the caller");
+            *start = u32::try_from(out.len()).expect("checked by the caller");
             out.extend_from_slice(&self.fresh);
         } else {
-            let start = series.start as usize;
+            let start = *start as usize;
             out.extend_from_slice(&self.text[start..start + series.shared as usize]);
         }
         out.extend_from_slice(self.endings.get(series.ending_out));
@@ -227,11 +188,28 @@ impl Cache {
     /// Notes that a series has its place in the round.
     #[inline]
     pub(super) fn see(&mut self, slot: u32) {
-        let series = &mut self.series[slot as usize];
-        if series.seen != self.round {
-            series.seen = self.round;
+        let marks = &mut self.slots.marks[slot as usize];
+        if marks.seen != self.round {
+            marks.seen = self.round;
             self.seen += 1;
         }
+    }
+
+    /// Notes that the line of a series is written; false if it was already.
+    #[inline]
+    pub(super) fn mark_written(&mut self, slot: u32) -> bool {
+        let marks = &mut self.slots.marks[slot as usize];
+        if marks.written == self.round {
+            return false;
+        }
+        marks.written = self.round;
+        self.see(slot);
+        true
+    }
+
+    /// Whether the line of a series is written.
+    pub(super) fn is_written(&self, slot: u32) -> bool {
+        self.slots.marks[slot as usize].written == self.round
     }
 
     /// Takes that back.
@@ -239,18 +217,21 @@ impl Cache {
         if let Some(recorder) = &mut self.recorder {
             recorder.forget(slot);
         }
-        self.series[slot as usize].seen = 0;
+        self.slots.marks[slot as usize].seen = 0;
         self.seen -= 1;
     }
 
     /// Where the line behind a series is expected; `otherwise` for a series that had no place yet.
     pub(super) fn position_behind(&self, slot: u32, otherwise: usize) -> usize {
-        let series = &self.series[slot as usize];
-        if series.born == self.round {
+        if self.slots.series[slot as usize].born == self.round {
             otherwise
         } else {
-            series.position as usize + 1
+            self.slots.positions[slot as usize] as usize + 1
         }
+    }
+
+    fn fate(&self, slot: u32) -> Fate {
+        self.slots.series[slot as usize].fate
     }
 
     /// The metric name of a number.
@@ -264,13 +245,15 @@ impl Cache {
     }
 
     /// Front of a series' line, in the text written so far or in that of the round before.
-    fn front<'a>(&'a self, series: &Series, out: &'a [u8]) -> &'a [u8] {
+    fn front<'a>(&'a self, slot: u32, out: &'a [u8]) -> &'a [u8] {
+        let series = &self.slots.series[slot as usize];
         let text = if series.born == self.round {
             out
         } else {
             &self.text
         };
-        &text[series.start as usize..][..series.shared as usize]
+        let start = self.slots.starts[slot as usize] as usize;
+        &text[start..][..series.shared as usize]
     }
 }
 
@@ -284,9 +267,9 @@ impl Cache {
     /// The series that comes as `key`.
     pub(super) fn find(&self, hash: u64, key: &[u8], out: &[u8]) -> Option<u32> {
         let is_same = |&slot: &u32| {
-            let series = &self.series[slot as usize];
-            let rest = key.strip_prefix(self.front(series, out));
-            rest.is_some_and(|rest| rest == self.endings.get(series.ending_in))
+            let ending = self.slots.series[slot as usize].ending_in;
+            let rest = key.strip_prefix(self.front(slot, out));
+            rest.is_some_and(|rest| rest == self.endings.get(ending))
         };
         self.keys.find(hash, is_same).copied()
     }
@@ -309,13 +292,8 @@ impl Cache {
     }
 
     fn leaves_as(&self, slot: u32, stamped: &Stamped, out: &[u8]) -> bool {
-        let series = &self.series[slot as usize];
-        let line = [
-            self.front(series, out),
-            self.endings.get(series.ending_out),
-            b" 0\n",
-        ]
-        .concat();
+        let ending = self.slots.series[slot as usize].ending_out;
+        let line = [self.front(slot, out), self.endings.get(ending), b" 0\n"].concat();
         let Ok(Step::Entry {
             entry: Entry::Sample(sample),
             ..
@@ -367,10 +345,10 @@ impl Cache {
             output_hash,
         };
         let slot = self.insert(sample, hash, Fate::Kept, &place);
-        let Self {
-            outputs, series, ..
-        } = self;
-        outputs.insert_unique(output_hash, slot, |&slot| series[slot as usize].output_hash);
+        let Self { outputs, slots, .. } = self;
+        outputs.insert_unique(output_hash, slot, |&slot| {
+            slots.hashes[slot as usize].output
+        });
         slot
     }
 
@@ -395,26 +373,23 @@ impl Cache {
     }
 
     fn insert(&mut self, sample: &Sample<'_>, key_hash: u64, fate: Fate, place: &Place) -> u32 {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.series.push(Series::VACANT);
-            u32::try_from(self.series.len() - 1).expect("a body has fewer than 2^32 lines")
-        });
-        self.series[slot as usize] = Series {
-            key_hash,
-            output_hash: place.output_hash,
-            start: 0,
+        let slot = self.free.pop().unwrap_or_else(|| self.slots.push());
+        let series = Series {
             shared: u32::try_from(place.shared).expect("lines are shorter than 4 GiB"),
             ending_in: self.endings.acquire(&sample.key[place.shared..]),
             ending_out: place.ending_out,
             family: place.family,
             name: self.acquire_name(&sample.name),
-            position: 0,
             born: self.round,
             fate,
-            ..Series::VACANT
         };
-        let Self { keys, series, .. } = self;
-        keys.insert_unique(key_hash, slot, |&slot| series[slot as usize].key_hash);
+        let hashes = Hashes {
+            key: key_hash,
+            output: place.output_hash,
+        };
+        self.slots.put(slot, series, hashes);
+        let Self { keys, slots, .. } = self;
+        keys.insert_unique(key_hash, slot, |&slot| slots.hashes[slot as usize].key);
         self.added.push(slot);
         if let Some(recorder) = &mut self.recorder {
             recorder.enter(slot);
@@ -435,18 +410,15 @@ impl Cache {
 
     /// Empties a slot in the middle of a round.
     pub(super) fn vacate(&mut self, slot: u32) {
-        let series = std::mem::replace(&mut self.series[slot as usize], Series::VACANT);
-        if let Ok(entry) = self
-            .keys
-            .find_entry(series.key_hash, |&other| other == slot)
-        {
+        let (series, marks, hashes) = self.slots.take(slot);
+        if let Ok(entry) = self.keys.find_entry(hashes.key, |&other| other == slot) {
             entry.remove();
         }
         match series.fate {
             Fate::Kept => {
                 if let Ok(entry) = self
                     .outputs
-                    .find_entry(series.output_hash, |&other| other == slot)
+                    .find_entry(hashes.output, |&other| other == slot)
                 {
                     entry.remove();
                 }
@@ -454,7 +426,7 @@ impl Cache {
             Fate::Shadow { .. } => self.shadows -= 1,
             Fate::Dropped(_) | Fate::Vacant => {}
         }
-        self.seen -= usize::from(series.seen == self.round);
+        self.seen -= usize::from(marks.seen == self.round);
         self.endings.release(series.ending_in);
         self.endings.release(series.ending_out);
         self.names.release(series.family);
@@ -468,16 +440,16 @@ impl Cache {
     /// Makes the round the one that the next is matched with; returns how many known series did not come.
     pub(super) fn commit(&mut self, mut order: Vec<u32>, text: Bytes, lines: &[Line]) -> u64 {
         for line in lines {
-            self.series[line.slot as usize].start = line.start;
+            self.slots.starts[line.slot as usize] = line.start;
         }
         self.text = text;
         let removed = self.evict();
         if removed > 0 || !self.vacated.is_empty() || self.shadows > 0 {
-            order.retain(|&slot| self.series[slot as usize].fate != Fate::Vacant);
+            order.retain(|&slot| self.fate(slot) != Fate::Vacant);
         }
         if order != self.order {
             for (position, &slot) in (0u32..).zip(&order) {
-                self.series[slot as usize].position = position;
+                self.slots.positions[slot as usize] = position;
             }
             std::mem::swap(&mut self.order, &mut order);
         }
@@ -494,12 +466,11 @@ impl Cache {
             return removed;
         }
         let round = self.round;
-        for slot in 0..u32::try_from(self.series.len()).expect("slots are u32") {
-            let series = &self.series[slot as usize];
-            if series.fate != Fate::Vacant && series.seen != round {
-                removed += u64::from(series.born != round);
-                self.vacate(slot);
-            }
+        let unseen = |slot: &u32| self.slots.marks[*slot as usize].seen != round;
+        let gone: Vec<u32> = self.slots.taken().filter(unseen).collect();
+        for slot in gone {
+            removed += u64::from(self.slots.series[slot as usize].born != round);
+            self.vacate(slot);
         }
         self.vacate_lost_shadows();
         removed
@@ -508,7 +479,7 @@ impl Cache {
     /// Undoes what the round under way entered.
     pub(super) fn roll_back(&mut self) {
         for slot in std::mem::take(&mut self.added) {
-            if self.series[slot as usize].fate != Fate::Vacant {
+            if self.fate(slot) != Fate::Vacant {
                 self.vacate(slot);
             }
         }
@@ -521,32 +492,12 @@ impl Cache {
         if self.shadows == 0 {
             return;
         }
-        for slot in 0..u32::try_from(self.series.len()).expect("slots are u32") {
-            if let Fate::Shadow { of } = self.series[slot as usize].fate
-                && self.series[of as usize].fate != Fate::Kept
-            {
-                self.vacate(slot);
-            }
+        let is_lost = |slot: &u32| matches!(self.fate(*slot), Fate::Shadow { of } if self.fate(of) != Fate::Kept);
+        let lost: Vec<u32> = self.slots.taken().filter(is_lost).collect();
+        for slot in lost {
+            self.vacate(slot);
         }
     }
-}
-
-impl Series {
-    const VACANT: Self = Self {
-        key_hash: 0,
-        output_hash: 0,
-        start: 0,
-        shared: 0,
-        ending_in: VACANT_ENDING,
-        ending_out: VACANT_ENDING,
-        family: 0,
-        name: 0,
-        position: 0,
-        born: 0,
-        seen: 0,
-        written: 0,
-        fate: Fate::Vacant,
-    };
 }
 
 impl FamilyState {

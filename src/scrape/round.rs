@@ -409,8 +409,7 @@ impl Round {
     /// Counts a known series in and writes its line, unless its fate or the timestamp say otherwise. False: it must
     /// be admitted anew, since the series in whose shadow it stood has not come.
     fn take(&mut self, slot: u32, ending: &Ending<'_>) -> bool {
-        let round = self.cache.round;
-        let series = &self.cache.series[slot as usize];
+        let series = &self.cache.slots.series[slot as usize];
         self.last_name = Some(series.name);
         match series.fate {
             Fate::Kept => self.keep(slot, ending),
@@ -421,7 +420,7 @@ impl Round {
             Fate::Shadow { .. } if self.is_ahead(self.timestamp(ending)) => {
                 self.report.drop(Dropped::Future);
             }
-            Fate::Shadow { of } if self.cache.series[of as usize].written == round => {
+            Fate::Shadow { of } if self.cache.is_written(of) => {
                 self.report.drop(Dropped::Duplicate);
                 self.cache.see(slot);
             }
@@ -436,16 +435,13 @@ impl Round {
         if self.is_ahead(timestamp_ms) {
             return self.report.drop(Dropped::Future);
         }
-        if self.cache.series[slot as usize].written == self.cache.round {
+        if !self.cache.mark_written(slot) {
             return self.report.drop(Dropped::Duplicate);
         }
         let Ok(start) = u32::try_from(self.out.len()) else {
             self.failed.get_or_insert(RoundError::TooLarge);
             return;
         };
-        self.cache.see(slot);
-        let series = &mut self.cache.series[slot as usize];
-        series.written = series.seen;
         if self.newest_ms.is_none_or(|newest| newest < timestamp_ms) {
             self.newest_ms = Some(timestamp_ms);
         }
@@ -459,7 +455,7 @@ impl Round {
 
     /// Notes where the line of a series begins.
     fn place(&mut self, start: u32, slot: u32) {
-        let series = &self.cache.series[slot as usize];
+        let series = &self.cache.slots.series[slot as usize];
         if self
             .runs
             .last()

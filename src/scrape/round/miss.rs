@@ -108,7 +108,7 @@ impl Round {
         }
         let identity = self.cache.identity(&stamped);
         if let Some(of) = self.cache.find_output(identity, &stamped, &self.out) {
-            if self.cache.series[of as usize].written == self.cache.round {
+            if self.cache.is_written(of) {
                 self.report.drop(Dropped::Duplicate);
                 return Some(
                     self.cache
@@ -191,7 +191,7 @@ impl Round {
             let end = lines
                 .get(at + 1)
                 .map_or(old.len(), |next| next.start as usize);
-            let series = &self.cache.series[line.slot as usize];
+            let series = &self.cache.slots.series[line.slot as usize];
             if is_bad.contains(&series.name) {
                 self.cache.unsee(line.slot);
                 self.report.drop(Dropped::Quarantined);
