@@ -299,4 +299,35 @@ mod tests {
             assert!(reader.read(b"n{a=\"2\"} 2") && reader.changed().is_none());
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_line_reads_the_same_after_any_other(
+            lines in proptest::collection::vec(
+                concat!(
+                    r#"(m|mm|m_total)( 1|\{"#,
+                    r#"((a|aa|ab)="(1|12|2|ü|üü|\\n|1\\"|long_value_1|long_value_2)?"[,é]){0,4}b="(1|22|)",?\} 1)"#,
+                ),
+                1..12,
+            ),
+        ) {
+            let mut reader = LabelReader::default();
+            let mut before: Vec<(String, String)> = Vec::new();
+            for line in &lines {
+                let mut alone = LabelReader::default();
+                proptest::prop_assert_eq!(reader.read(line.as_bytes()), alone.read(line.as_bytes()));
+                proptest::prop_assert_eq!(labels(&reader), labels(&alone));
+                let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+                let now: Vec<_> = labels(&alone).into_iter().map(owned).collect();
+                if let Some(changed) = reader.changed() {
+                    let mut pairs = before.iter().zip(&now);
+                    proptest::prop_assert!(before.len() == now.len() && pairs.all(|(a, b)| a.0 == b.0));
+                    let differ = |at: &usize| before[*at].1 != now[*at].1;
+                    let wanted: Vec<usize> = (0..now.len()).filter(differ).collect();
+                    proptest::prop_assert_eq!(changed, wanted);
+                }
+                before = now;
+            }
+        }
+    }
 }

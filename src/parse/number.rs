@@ -3,7 +3,7 @@
 //! fails a whole scrape.
 //!
 //! Two pairs of functions: [`scan`] and [`timestamp`] only measure and are called for every line of every round, so
-//! they look at eight bytes at once; [`parse`] and [`write_float`] know all the rules.
+//! they look at eight or sixteen bytes at once; [`parse`] and [`write_float`] know all the rules.
 
 use std::io::Write as _;
 
@@ -138,6 +138,7 @@ fn digits_end(input: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Powers of ten by the digits that they make room for.
 const TENS: [u64; 8] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// Eight characters `0`: xor with it turns digits into their values.
@@ -172,7 +173,7 @@ pub fn timestamp(input: &[u8]) -> Option<(i64, usize)> {
     }
 }
 
-/// A timestamp of 9 to 15 digits, without sign and with something behind it: those between 1970 and the year 33658.
+/// A timestamp of 9 to 15 digits without sign, up to the year 33658, if there are sixteen bytes to look at.
 #[inline]
 fn stamp_of_our_times(input: &[u8]) -> Option<(i64, usize)> {
     let (first, rest) = input.split_first_chunk::<8>()?;

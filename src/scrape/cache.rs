@@ -36,6 +36,7 @@ pub struct Cache {
     pub(super) order: Vec<u32>,
     /// Room for the next order.
     pub(super) spare: Vec<u32>,
+    /// What is known of each slot.
     pub(super) slots: Slots,
     /// Number of the round under way, from 1, never used twice.
     pub(super) round: u32,
@@ -212,7 +213,7 @@ impl Cache {
         self.slots.marks[slot as usize].written == self.round
     }
 
-    /// Takes that back.
+    /// Takes back that a series was seen.
     pub(super) fn unsee(&mut self, slot: u32) {
         if let Some(recorder) = &mut self.recorder {
             recorder.forget(slot);
@@ -410,7 +411,7 @@ impl Cache {
 
     /// Empties a slot in the middle of a round.
     pub(super) fn vacate(&mut self, slot: u32) {
-        let (series, marks, hashes) = self.slots.take(slot);
+        let (series, marks, hashes) = self.slots.clear(slot);
         if let Ok(entry) = self.keys.find_entry(hashes.key, |&other| other == slot) {
             entry.remove();
         }
@@ -467,7 +468,7 @@ impl Cache {
         }
         let round = self.round;
         let unseen = |slot: &u32| self.slots.marks[*slot as usize].seen != round;
-        let gone: Vec<u32> = self.slots.taken().filter(unseen).collect();
+        let gone: Vec<u32> = self.slots.occupied().filter(unseen).collect();
         for slot in gone {
             removed += u64::from(self.slots.series[slot as usize].born != round);
             self.vacate(slot);
@@ -493,7 +494,7 @@ impl Cache {
             return;
         }
         let is_lost = |slot: &u32| matches!(self.fate(*slot), Fate::Shadow { of } if self.fate(of) != Fate::Kept);
-        let lost: Vec<u32> = self.slots.taken().filter(is_lost).collect();
+        let lost: Vec<u32> = self.slots.occupied().filter(is_lost).collect();
         for slot in lost {
             self.vacate(slot);
         }

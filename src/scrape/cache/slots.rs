@@ -1,6 +1,5 @@
-//! What a cache knows of each slot, in columns. A round goes through all of them for every line it takes, from memory
-//! that fifteen seconds of other work have cooled down, so what is only read lies apart from what is written each
-//! time, and what only a new series needs apart from both.
+//! What a cache knows of each slot, in columns: what is only read for every line of a round lies apart from what is
+//! written for each, and what only a new series needs apart from both.
 
 use crate::scrape::report::Dropped;
 
@@ -33,7 +32,7 @@ pub(in crate::scrape) struct Series {
     pub(in crate::scrape) fate: Fate,
 }
 
-const _: () = assert!(size_of::<Series>() == 32, "two to a line of the cache");
+const _: () = assert!(size_of::<Series>() == 32, "two in 64 bytes");
 
 /// The rounds in which a series was seen last and written last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,18 +94,21 @@ impl Slots {
         self.hashes[at] = hashes;
     }
 
-    /// Empties a slot; returns the series that had it.
-    pub(super) fn take(&mut self, slot: u32) -> (Series, Marks, Hashes) {
+    /// Empties a slot; returns what it held.
+    pub(super) fn clear(&mut self, slot: u32) -> (Series, Marks, Hashes) {
         let at = slot as usize;
         let was = (self.series[at].clone(), self.marks[at], self.hashes[at]);
         self.put(slot, Series::VACANT, Hashes::default());
         was
     }
 
-    /// Those that hold a series, in their order.
-    pub(super) fn taken(&self) -> impl Iterator<Item = u32> {
-        let taken = |(_, series): &(u32, &Series)| series.fate != Fate::Vacant;
-        (0..).zip(&self.series).filter(taken).map(|(slot, _)| slot)
+    /// Those that hold a series, rising.
+    pub(super) fn occupied(&self) -> impl Iterator<Item = u32> {
+        let occupied = |(_, series): &(u32, &Series)| series.fate != Fate::Vacant;
+        (0..)
+            .zip(&self.series)
+            .filter(occupied)
+            .map(|(slot, _)| slot)
     }
 }
 
