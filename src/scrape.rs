@@ -3,8 +3,10 @@
 //! In: a [`Client`], settings, the store's slot. Out: snapshots in the store, the
 //! [`Status`] that `/api/v1/clusters` and `/metrics` show, and a log line when a cluster fails or comes back.
 
+mod attempt;
 pub mod buffers;
 mod cache;
+mod error;
 pub mod floor;
 mod interner;
 pub mod learn;
@@ -28,23 +30,20 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use self::attempt::Done;
 use self::buffers::Buffers;
 pub use self::cache::Cache;
+pub use self::error::ScrapeError;
 use self::learn::Learned;
 use self::metrics::ScrapeMetrics;
 use self::replicas::Replicas;
-use self::report::{Report, RoundError};
-use self::round::{End, Round};
 use self::rules::Rules;
-use self::sink::RoundSink;
-use self::status::{Phases, Status, Success, Wire};
-use crate::cluster::decode::{Decoder, Limits};
-use crate::cluster::http::{Answer, Client};
+use self::status::{Status, Success};
+use crate::cluster::decode::Limits;
+use crate::cluster::http::Client;
 use crate::cluster::{self, FetchError};
-use crate::model::metadata::Metadata;
-use crate::pool::{Lost, Pool};
+use crate::pool::Pool;
 use crate::store::column::Recorded;
-use crate::store::snapshot::Snapshot;
 use crate::store::window::{ClusterWindow, Window};
 use crate::store::{Slot, Store};
 use crate::telemetry::process::Memory;
@@ -54,9 +53,6 @@ const LATE_SHARE: f64 = 0.1;
 
 /// The first round comes within this share of an interval, so that a start does not take a whole one.
 const FIRST_SHARE: f64 = 0.1;
-
-/// Decoded bytes from one look at the memory in use to the next.
-const LOOK_EVERY: u64 = 8 << 20;
 
 /// What the loop of a cluster needs to know.
 #[derive(Clone, Debug)]
@@ -90,55 +86,6 @@ pub struct Shared {
     pub metrics: Arc<ScrapeMetrics>,
     /// Where rounds are kept for queries.
     pub window: Arc<Window>,
-}
-
-/// Why a round failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ScrapeError {
-    /// The cluster could not be asked.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// Its answer could not be used.
-    #[error(transparent)]
-    Round(#[from] RoundError),
-    /// There is no room for it.
-    #[error(
-        "{used} bytes of memory in use, {limit} allowed: raise --memory.limit, or select less with match"
-    )]
-    Memory {
-        /// Resident bytes.
-        used: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// The work on it was lost.
-    #[error(transparent)]
-    Lost(#[from] Lost),
-    /// No replica could be used.
-    #[error("{used}; and of another replica: {other}")]
-    Replicas {
-        /// What is wrong with the one in use.
-        used: Box<ScrapeError>,
-        /// What is wrong with the other.
-        other: Box<ScrapeError>,
-    },
-    /// Another replica could be asked and has nothing.
-    #[error("it has no series")]
-    Nothing,
-}
-
-impl ScrapeError {
-    /// The class of the error, as it stands in metrics.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Fetch(error) => error.reason(),
-            Self::Round(error) => error.reason(),
-            Self::Memory { .. } => "memory",
-            Self::Lost(_) => "internal",
-            Self::Replicas { used, .. } => used.reason(),
-            Self::Nothing => "empty",
-        }
-    }
 }
 
 /// All that a cluster's loop is made of.
@@ -220,24 +167,6 @@ struct Scraper {
     /// Taken while a round is under way; a round that is lost leaves none, and the next begins anew.
     cache: Option<Box<Cache>>,
 }
-
-/// What a successful round brings.
-struct Done {
-    snapshot: Snapshot,
-    report: Report,
-    wire: Wire,
-    phases: Phases,
-}
-
-/// All bodies of a round, read but not published.
-struct Attempt {
-    round: Round,
-    wire: Wire,
-    phases: Phases,
-}
-
-/// A body under way: wire, decoder, round.
-type Body = Box<Decoder<RoundSink>>;
 
 impl Scraper {
     fn new(plan: Plan) -> Result<Self, FetchError> {
@@ -478,187 +407,7 @@ impl Scraper {
         let attempt = self.attempt(cache, start).await?;
         self.conclude(attempt).await
     }
-
-    /// Asks the server `self.asked` and reads all it has to say.
-    async fn attempt(&mut self, cache: Box<Cache>, start: Instant) -> Result<Attempt, ScrapeError> {
-        let deadline = start + self.settings.timeout;
-        let rules = self.current_rules();
-        let mut phases = Phases::default();
-        let mut wire = Wire::default();
-        let mut cache = Some(cache);
-        let mut round: Option<Round> = None;
-        for request in 0..self.clients[self.asked].requests() {
-            let before = Instant::now();
-            let answer = self.clients[self.asked]
-                .federate(request, &self.settings.instance_id, deadline)
-                .await;
-            phases.wait += before.elapsed();
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) => {
-                    self.cache = cache;
-                    return Err(self.give_up(round, error.into()));
-                }
-            };
-            let under_way = if let Some(mut round) = round.take() {
-                round.next_body(answer.head.format);
-                round
-            } else {
-                let cache = cache.take().unwrap_or_else(|| self.new_cache());
-                self.start_round(cache, &rules, &answer)
-            };
-            round = Some(
-                self.read(under_way, answer, deadline, &mut phases, &mut wire)
-                    .await?,
-            );
-        }
-        let round = round.expect("a client has one request at least");
-        Ok(Attempt {
-            round,
-            wire,
-            phases,
-        })
-    }
-
-    /// Makes the snapshot.
-    async fn conclude(&mut self, attempt: Attempt) -> Result<Done, ScrapeError> {
-        let Attempt {
-            round,
-            wire,
-            mut phases,
-        } = attempt;
-        let before = Instant::now();
-        let metadata = self.learned.metadata();
-        let (cache, result) = self.finish(round, metadata).await?;
-        self.cache = Some(cache);
-        phases.publish += before.elapsed();
-        let (snapshot, report) = result?;
-        Ok(Done {
-            snapshot,
-            report,
-            wire,
-            phases,
-        })
-    }
-
-    /// A cache that knows nothing.
-    fn new_cache(&self) -> Box<Cache> {
-        if self.shared.window.is_on() {
-            Box::new(Cache::recording())
-        } else {
-            Box::default()
-        }
-    }
-
-    fn start_round(&self, cache: Box<Cache>, rules: &Arc<Rules>, answer: &Answer) -> Round {
-        Round::start(
-            cache,
-            rules.clone(),
-            answer.head.format,
-            now_ms(),
-            &self.shared.buffers,
-        )
-    }
-
-    /// Keeps the cache of a round that cannot go on.
-    fn give_up(&mut self, round: Option<Round>, error: ScrapeError) -> ScrapeError {
-        if let Some(round) = round {
-            self.cache = Some(round.abandon());
-        }
-        error
-    }
-
-    /// Reads one body into the round, slice by slice.
-    async fn read(
-        &mut self,
-        round: Round,
-        mut answer: Answer,
-        deadline: Instant,
-        phases: &mut Phases,
-        wire: &mut Wire,
-    ) -> Result<Round, ScrapeError> {
-        let end = if answer.head.framed {
-            End::Framed
-        } else {
-            End::Closed
-        };
-        let sink = RoundSink::new(round);
-        let mut body: Body = Box::new(Decoder::new(sink, answer.head.gzip, self.settings.limits));
-        let mut looked = 0;
-        let result = loop {
-            let before = Instant::now();
-            let chunk = self.clients[self.asked].chunk(&mut answer, deadline).await;
-            let arrived = Instant::now();
-            phases.read += arrived - before;
-            let step = match chunk {
-                Err(error) => break Err(error.into()),
-                Ok(None) => break Self::end(&mut body, end),
-                Ok(Some(chunk)) if body.is_slow() || body.sink().round().is_cold() => {
-                    let slice = move || (body.push(&chunk), body);
-                    let (result, returned) = self.shared.pool.run(slice).await?;
-                    body = returned;
-                    result
-                }
-                Ok(Some(chunk)) => body.push(&chunk),
-            };
-            phases.parse += arrived.elapsed();
-            if let Some(error) = self.out_of_memory(body.bytes().1, &mut looked) {
-                break Err(error);
-            }
-            if let Err(error) = step {
-                break Err(body
-                    .sink()
-                    .take_error()
-                    .map_or_else(|| error.into(), ScrapeError::Round));
-            }
-        };
-        let (compressed, decoded) = body.bytes();
-        wire.add(compressed, decoded);
-        let round = body.sink().take_round();
-        match result {
-            Ok(()) => Ok(round),
-            Err(error) => Err(self.give_up(Some(round), error)),
-        }
-    }
-
-    /// Looks at the memory in use every [`LOOK_EVERY`] bytes. The window gives way first.
-    fn out_of_memory(&self, decoded: u64, looked: &mut u64) -> Option<ScrapeError> {
-        if decoded < *looked {
-            return None;
-        }
-        *looked = decoded + LOOK_EVERY;
-        let (used, limit) = self.shared.memory.exceeded()?;
-        if self.shared.window.shorten(now_ms()) {
-            return None;
-        }
-        Some(ScrapeError::Memory { used, limit })
-    }
-
-    fn end(body: &mut Body, end: End) -> Result<(), ScrapeError> {
-        if let Err(error) = body.finish() {
-            return Err(body
-                .sink()
-                .take_error()
-                .map_or_else(|| error.into(), ScrapeError::Round));
-        }
-        body.sink().round().end_body(end)?;
-        Ok(())
-    }
-
-    /// Finishes a round: at once when little is new, else in the pool.
-    async fn finish(&self, round: Round, metadata: Arc<Metadata>) -> Result<Finished, ScrapeError> {
-        if round.is_cold() {
-            return Ok(self
-                .shared
-                .pool
-                .run(move || round.finish(&metadata))
-                .await?);
-        }
-        Ok(round.finish(&metadata))
-    }
 }
-
-type Finished = (Box<Cache>, Result<(Snapshot, Report), RoundError>);
 
 /// Milliseconds since 1970.
 fn now_ms() -> i64 {

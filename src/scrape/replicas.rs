@@ -9,10 +9,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::attempt::{Attempt, Done};
 use super::floor::Floor;
 use super::replica::{self, Choice, Why};
 use super::status::Switch;
-use super::{Attempt, Done, ScrapeError, Scraper, now_ms};
+use super::{ScrapeError, Scraper, now_ms};
 
 /// Texts published last that are remembered: a series may leave the last one because the replica given up noticed
 /// its end first, and come back with the other's older sample.
