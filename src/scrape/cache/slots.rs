@@ -7,7 +7,7 @@ use crate::scrape::report::Dropped;
 #[derive(Debug, Default)]
 pub(in crate::scrape) struct Slots {
     pub(in crate::scrape) series: Vec<Series>,
-    pub(in crate::scrape) marks: Vec<Marks>,
+    pub(super) marks: Vec<Marks>,
     /// Where the series' line begins: in the text of the last round, or in the round's own if it came in it. Those
     /// not written have 0.
     pub(super) starts: Vec<u32>,
@@ -36,9 +36,9 @@ const _: () = assert!(size_of::<Series>() == 32, "two in 64 bytes");
 
 /// The rounds in which a series was seen last and written last.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::scrape) struct Marks {
-    pub(in crate::scrape) seen: u32,
-    pub(in crate::scrape) written: u32,
+pub(super) struct Marks {
+    pub(super) seen: u32,
+    pub(super) written: u32,
 }
 
 /// Hashes of the bytes it comes in and of the labels it leaves with.
