@@ -25,11 +25,14 @@ QUERIES = [
 REPEAT_SECONDS = INTERVAL_SECONDS - 1
 REPEATS_MAX = 1000
 
+# A server that has not answered by then is not waited for, and not asked again: it may still be at it.
+PATIENCE_SECONDS = 300
+
 
 def fetch(server: Measured, text: str, window_minutes) -> bytes:
     """The answer's body: at this moment, or, with a window, as a range of its length up to now."""
     now = time.time()
-    parameters = {"query": text, "timeout": "10m"}
+    parameters = {"query": text, "timeout": f"{PATIENCE_SECONDS}s"}
     if window_minutes is None:
         path, times = "query", {"time": f"{now:.3f}"}
     else:
@@ -37,7 +40,7 @@ def fetch(server: Measured, text: str, window_minutes) -> bytes:
         path, times = "query_range", {"start": f"{start:.3f}", "end": f"{now:.3f}", "step": str(STEP_SECONDS)}
     parameters |= times | server.query_parameters
     url = f"http://{server.address}{server.query_api}/{path}?{urllib.parse.urlencode(parameters)}"
-    with urllib.request.urlopen(url, timeout=600) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
         return answer.read()
 
 
@@ -55,11 +58,17 @@ def ask(server: Measured, text: str, window_minutes, round_rate: float) -> dict:
     The server goes on scraping meanwhile; `round_rate`, the CPU seconds per second which that takes in the mean, is
     subtracted for as long as the answers took.
     """
+    start, cpu_before, times = time.monotonic(), cpu_seconds(server.pid), 1
     try:
         result = sizes(fetch(server, text, window_minutes))
     except urllib.error.HTTPError as error:
         return {"error": f"{error.code}: {error.read().decode(errors='replace')[:300]}"}
-    start, cpu_before, times = time.monotonic(), cpu_seconds(server.pid), 0
+    except TimeoutError:
+        cpu = cpu_seconds(server.pid) - cpu_before
+        return {"error": f"no answer in {PATIENCE_SECONDS} s, in which it took {cpu:.0f} s of CPU", "is_last": True}
+    # An answer that takes longer than the repeats may is counted itself, else it only warms up.
+    if time.monotonic() - start < REPEAT_SECONDS:
+        start, cpu_before, times = time.monotonic(), cpu_seconds(server.pid), 0
     while times < REPEATS_MAX and time.monotonic() - start < REPEAT_SECONDS:
         fetch(server, text, window_minutes)
         times += 1
@@ -82,4 +91,6 @@ def ask_queries(server: Measured, window_minutes: int, round_rate: float, say) -
             else:
                 say(f"{server.name}: {kind} {text}: {answer['cpu']:.4f} s of CPU, {answer['total']:.4f} s, {answer['series']} series")
             answers.append({"query": text, "kind": kind, **answer})
+            if answer.get("is_last"):
+                return answers
     return answers

@@ -85,7 +85,7 @@ def queried(run: dict) -> str:
     if not rows:
         return ""
     head = ["", *run["servers"]]
-    refused = [f"{name} refused `{one['query']}` as {one['kind']}: {one['error']}" for name, server in run["servers"].items() for one in server["queries"] if "error" in one]
+    refused = [f"{name}, `{one['query']}`, {one['kind']}: {one['error']}" for name, server in run["servers"].items() for one in server["queries"] if "error" in one]
     note = f"Queries: **CPU of the server**, last byte, series × points, bytes; a range is {run['window']} minutes at 15 s. The mean CPU of the rounds that fell into the answers' time is subtracted."
     return "\n\n".join([table(head, rows), note, *refused])
 
