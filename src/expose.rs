@@ -1,22 +1,27 @@
 //! Finished exposition text and how pieces of it join into one page.
 //!
 //! In: the text of one family of one cluster (a [`Block`]), headers, odd lines. Out: a [`Page`], a list of immutable
-//! pieces that is sent as it lies (identity) or as deflate segments that are made when somebody asks and kept
-//! (gzip). Nothing is formatted or copied when a page is sent, except that pieces under 4 KiB are copied
-//! together, since a `writev` of a thousand crumbs costs more than the copy.
+//! texts that is sent as it lies (identity) or as deflate segments that are made when somebody asks and kept
+//! (gzip). Nothing is formatted or copied when a page is sent, except that texts under 4 KiB are copied
+//! together on their way out, since a `writev` of a thousand crumbs costs more than the copy. Not before: a client
+//! would wait for all of them before its first byte, and the page would hold a second copy.
 
 pub mod escape;
 pub mod gzip;
 pub mod text;
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use self::gzip::Segment;
 
-/// Blocks shorter than this many bytes are copied into a joined piece.
+/// Texts shorter than this many bytes are sent together with their neighbours.
 const JOIN_MAX: usize = 4 << 10;
+
+/// Short texts that are sent together end once they have this many bytes.
+const JOINED_MIN: usize = 64 << 10;
 
 /// A segment of smaller pieces ends once it holds this many bytes: below, deflate's start-up cost shows.
 const SEGMENT_MIN: usize = 64 << 10;
@@ -58,10 +63,12 @@ impl Block {
     }
 }
 
-/// One merged answer: pieces in order, and the cut of them into deflate segments.
+/// One merged answer: texts in order, and the cuts of them into pieces to be sent and into deflate segments.
 #[derive(Debug)]
 pub struct Page {
-    pieces: Vec<Bytes>,
+    texts: Vec<Bytes>,
+    /// Where the texts of each piece end; they begin where those of the piece before end.
+    pieces: Vec<usize>,
     segments: Vec<PageSegment>,
     len: u64,
 }
@@ -69,7 +76,7 @@ pub struct Page {
 /// What one deflate segment of a page covers.
 #[derive(Debug)]
 enum PageSegment {
-    /// A run of whole pieces, kept with the page.
+    /// A run of whole texts, kept with the page.
     Run {
         first: usize,
         end: usize,
@@ -80,9 +87,20 @@ enum PageSegment {
 }
 
 impl Page {
-    /// The pieces, in order; together the whole page.
-    pub fn pieces(&self) -> &[Bytes] {
-        &self.pieces
+    /// The pieces, in order; together the whole page. A long text is shared, short ones are copied into one piece of
+    /// some 64 KiB whenever it is asked for.
+    pub fn pieces(&self) -> impl Iterator<Item = Bytes> {
+        (0..self.pieces.len()).filter_map(|index| self.piece(index))
+    }
+
+    /// Piece `index`, if there are so many.
+    pub fn piece(&self, index: usize) -> Option<Bytes> {
+        let end = *self.pieces.get(index)?;
+        let first = index.checked_sub(1).map_or(0, |before| self.pieces[before]);
+        Some(match &self.texts[first..end] {
+            [text] => text.clone(),
+            texts => texts.concat().into(),
+        })
     }
 
     /// Length of the page in bytes, uncompressed.
@@ -112,7 +130,7 @@ impl Page {
     pub fn segment(&self, index: usize) -> &Segment {
         match &self.segments[index] {
             PageSegment::Run { first, end, cell } => cell.get_or_init(|| {
-                Segment::deflate(self.pieces[*first..*end].iter().map(|piece| &piece[..]))
+                Segment::deflate(self.texts[*first..*end].iter().map(|text| &text[..]))
             }),
             PageSegment::Part { block, index } => {
                 block.parts[*index].get_or_init(|| Segment::deflate([block.part(*index)]))
@@ -121,17 +139,28 @@ impl Page {
     }
 }
 
-/// Puts a page together, piece by piece.
+/// Puts a page together, text by text.
 #[derive(Debug, Default)]
 pub struct PageBuilder {
-    pieces: Vec<Bytes>,
+    texts: Vec<PageText>,
+    pieces: Vec<usize>,
     segments: Vec<PageSegment>,
     len: u64,
-    /// Small pieces copied together, not yet a piece.
-    joined: Vec<u8>,
-    /// First piece of the open run, and the bytes in its finished pieces.
+    /// All text that is written here and now, and how much of it is among the texts.
+    written: Vec<u8>,
+    entered: usize,
+    /// Bytes in the open piece of short texts.
+    piece_len: usize,
+    /// First text of the open run, and the bytes in it.
     run_first: usize,
     run_len: usize,
+}
+
+#[derive(Debug)]
+enum PageText {
+    Shared(Bytes),
+    /// A part of what is written.
+    Written(Range<usize>),
 }
 
 impl PageBuilder {
@@ -142,27 +171,22 @@ impl PageBuilder {
 
     /// The buffer for text that is written here and now (headers, single lines): append whole lines to it.
     pub fn text(&mut self) -> &mut Vec<u8> {
-        if self.joined.len() >= SEGMENT_MIN {
-            self.close_joined();
-        }
-        &mut self.joined
+        &mut self.written
     }
 
     /// Appends the lines of a block.
     pub fn block(&mut self, block: &Block) {
-        if block.text.len() < JOIN_MAX {
-            self.text().extend_from_slice(&block.text);
-            return;
-        }
-        self.close_joined();
+        self.enter_written();
+        let text = PageText::Shared(block.text.clone());
         if block.parts.is_empty() {
-            self.piece(block.text.clone());
-            return;
+            return self.enter(text, block.text.len());
         }
+        self.close_piece();
         self.close_run();
         self.len += block.text.len() as u64;
-        self.pieces.push(block.text.clone());
-        self.run_first = self.pieces.len();
+        self.texts.push(text);
+        self.pieces.push(self.texts.len());
+        self.run_first = self.texts.len();
         self.segments
             .extend((0..block.parts.len()).map(|index| PageSegment::Part {
                 block: block.clone(),
@@ -172,34 +196,58 @@ impl PageBuilder {
 
     /// The page.
     pub fn finish(mut self) -> Page {
-        self.close_joined();
+        self.enter_written();
+        self.close_piece();
         self.close_run();
+        let written = Bytes::from(self.written);
+        let texts = self.texts.into_iter().map(|text| match text {
+            PageText::Shared(text) => text,
+            PageText::Written(place) => written.slice(place),
+        });
         Page {
+            texts: texts.collect(),
             pieces: self.pieces,
             segments: self.segments,
             len: self.len,
         }
     }
 
-    fn piece(&mut self, piece: Bytes) {
-        self.len += piece.len() as u64;
-        self.run_len += piece.len();
-        self.pieces.push(piece);
+    /// Enters what was written since the last text.
+    fn enter_written(&mut self) {
+        let place = self.entered..self.written.len();
+        self.entered = place.end;
+        self.enter(PageText::Written(place.clone()), place.len());
+    }
+
+    fn enter(&mut self, text: PageText, len: usize) {
+        if len == 0 {
+            return;
+        }
+        if len >= JOIN_MAX {
+            self.close_piece();
+        }
+        self.texts.push(text);
+        self.len += len as u64;
+        self.piece_len += len;
+        self.run_len += len;
+        if len >= JOIN_MAX || self.piece_len >= JOINED_MIN {
+            self.close_piece();
+        }
         if self.run_len >= SEGMENT_MIN {
             self.close_run();
         }
     }
 
-    fn close_joined(&mut self) {
-        if !self.joined.is_empty() {
-            let piece = Bytes::copy_from_slice(&self.joined);
-            self.joined.clear();
-            self.piece(piece);
+    /// The next text begins another piece.
+    fn close_piece(&mut self) {
+        if self.piece_len > 0 {
+            self.pieces.push(self.texts.len());
         }
+        self.piece_len = 0;
     }
 
     fn close_run(&mut self) {
-        let (first, end) = (self.run_first, self.pieces.len());
+        let (first, end) = (self.run_first, self.texts.len());
         if first < end {
             self.segments.push(PageSegment::Run {
                 first,
@@ -230,7 +278,7 @@ mod tests {
             trailer.add(segment);
         }
         member.extend_from_slice(&trailer.finish());
-        (member, page.pieces().concat())
+        (member, page.pieces().collect::<Vec<_>>().concat())
     }
 
     fn build(blocks: &[(usize, u8)]) -> (Page, Vec<u8>) {

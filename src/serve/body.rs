@@ -48,9 +48,10 @@ enum Source {
     Pages {
         pages: Vec<Arc<Page>>,
         page: usize,
+        /// The next piece of that page.
         piece: usize,
-        /// Bytes of the piece that are handed over.
-        taken: usize,
+        /// What is left of the piece before it.
+        rest: Bytes,
     },
     List(std::vec::IntoIter<Bytes>),
     Made(mpsc::Receiver<Bytes>),
@@ -88,7 +89,7 @@ impl Body {
                 pages,
                 page: 0,
                 piece: 0,
-                taken: 0,
+                rest: Bytes::new(),
             },
             Some(len),
             held,
@@ -153,20 +154,19 @@ impl Source {
                 pages,
                 page,
                 piece,
-                taken,
+                rest,
             } => {
-                while let Some(current) = pages.get(*page) {
-                    if let Some(bytes) = current.pieces().get(*piece) {
-                        let part = bytes.slice(*taken..bytes.len().min(*taken + PART_MAX));
-                        *taken += part.len();
-                        if *taken == bytes.len() {
-                            (*piece, *taken) = (*piece + 1, 0);
-                        }
-                        return Poll::Ready(Some(Ok(part)));
+                while rest.is_empty()
+                    && let Some(current) = pages.get(*page)
+                {
+                    if let Some(bytes) = current.piece(*piece) {
+                        (*piece, *rest) = (*piece + 1, bytes);
+                    } else {
+                        (*page, *piece) = (*page + 1, 0);
                     }
-                    (*page, *piece) = (*page + 1, 0);
                 }
-                Poll::Ready(None)
+                let part = rest.split_to(rest.len().min(PART_MAX));
+                Poll::Ready((!part.is_empty()).then_some(Ok(part)))
             }
             Self::List(pieces) => Poll::Ready(pieces.next().map(Ok)),
             Self::Made(pieces) => pieces.poll_recv(context).map(|piece| match piece {
