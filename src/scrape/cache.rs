@@ -45,6 +45,7 @@ pub struct Cache {
     /// By name number: names that are or were families.
     pub(super) families: Vec<FamilyState>,
     rules: Option<Arc<Rules>>,
+    /// Slots without series, falling.
     free: Vec<u32>,
     /// Slots emptied in the round under way; free when it is over, since its tables may still name them.
     vacated: Vec<u32>,
@@ -456,7 +457,7 @@ impl Cache {
         }
         order.clear();
         self.spare = order;
-        self.free.append(&mut self.vacated);
+        self.free_vacated();
         removed
     }
 
@@ -477,6 +478,15 @@ impl Cache {
         removed
     }
 
+    /// Gives emptied slots to new series, lowest first: as series that come are in the order of families, as those that
+    /// went were, slots stay near the order of lines, and in most of them one series of a family follows another.
+    fn free_vacated(&mut self) {
+        if !self.vacated.is_empty() {
+            self.free.append(&mut self.vacated);
+            self.free.sort_by(|a, b| b.cmp(a));
+        }
+    }
+
     /// Undoes what the round under way entered.
     pub(super) fn roll_back(&mut self) {
         for slot in std::mem::take(&mut self.added) {
@@ -485,7 +495,7 @@ impl Cache {
             }
         }
         self.vacate_lost_shadows();
-        self.free.append(&mut self.vacated);
+        self.free_vacated();
     }
 
     /// Empties the shadows of series that have gone, before another series takes their slot.

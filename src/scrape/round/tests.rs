@@ -9,6 +9,7 @@ use crate::relabel::{NameScheme, Rule, RuleSpec};
 use crate::scrape::limits::Limits;
 use crate::scrape::rules::{LabelConflict, OnBadLine};
 use crate::store::column::Birth;
+use crate::store::snapshot::Family;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -726,6 +727,36 @@ fn the_answer_of_another_replica_does_not_disturb_the_cache_of_the_used_one() {
     let (cache, result) = weak.finish(&Arc::default());
     assert_eq!(result.unwrap().1.kept, 1);
     assert_eq!(cache.len(), 1);
+}
+
+#[test]
+fn new_series_take_the_slots_of_those_that_went_in_the_order_of_lines() {
+    let rules = Arc::new(rules());
+    let mut cache = Box::default();
+    let mut slots = |pods: &[u32]| -> Vec<Vec<u32>> {
+        let lines = |family| {
+            pods.iter()
+                .map(move |pod| format!("{family}{{pod=\"{pod}\"}} 1 5\n"))
+        };
+        let body: String = ["a", "b", "c"].into_iter().flat_map(lines).collect();
+        let taken = std::mem::take(&mut cache);
+        let (back, result) = round(taken, &rules, Format::Text, body.as_bytes(), 1 << 16);
+        cache = back;
+        let families = result.unwrap().0.families.into_iter();
+        let of_lines = |family: Family| {
+            let lines = family.lines.iter(family.block.text().len());
+            lines.map(|(line, _)| line.slot).collect()
+        };
+        families.map(of_lines).collect()
+    };
+    let all = slots(&[1, 2, 3, 4]);
+    assert_eq!(slots(&[1, 4]), [[0, 3], [4, 7], [8, 11]]);
+    assert_eq!(slots(&[1, 6, 7, 4]), all);
+    // What is left over from a round with fewer births is taken up in order too.
+    slots(&[1]);
+    slots(&[1, 8]);
+    slots(&[1, 8, 9, 10]);
+    assert!(slots(&[1, 8, 9, 10]).concat().iter().all(|slot| *slot < 12));
 }
 
 #[test]
