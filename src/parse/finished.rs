@@ -12,8 +12,8 @@ use crate::model::labels::METRIC_NAME;
 pub struct Label<'a> {
     /// `__name__` for the metric's name.
     pub name: Cow<'a, str>,
-    /// Never empty.
-    pub value: Cow<'a, str>,
+    /// UTF-8, never empty. As bytes: to make it a `str` costs more than all else that is done with most values.
+    pub value: Cow<'a, [u8]>,
     /// Where all of a line is plain: the part of it up to the next label that has a value, `metric{`, `name="value",` or
     /// `name="value",empty=""}`.
     text: &'a [u8],
@@ -84,7 +84,7 @@ impl<'a> LabelReader<'a> {
         if name_end > 0 {
             self.labels.push(Label {
                 name: METRIC_NAME.into(),
-                value: line[..name_end].into(),
+                value: line.as_bytes()[..name_end].into(),
                 text: &line.as_bytes()[..at],
                 value_at: 0,
             });
@@ -96,7 +96,7 @@ impl<'a> LabelReader<'a> {
             let (value, behind) = quoted(&line[at..]).filter(|(value, _)| !value.is_empty())?;
             self.labels.push(Label {
                 name: METRIC_NAME.into(),
-                value,
+                value: into_bytes(value),
                 text: &[],
                 value_at: 0,
             });
@@ -113,10 +113,11 @@ impl<'a> LabelReader<'a> {
     fn read_label(&mut self, line: &'a str, at: usize) -> Option<usize> {
         let rest = &line[at..];
         let (name, value, behind) = if let Some((name, value, behind)) = plain_label(rest) {
-            (name.into(), value.into(), behind)
+            (name.into(), value.as_bytes().into(), behind)
         } else {
             self.is_plain = false;
-            any_label(rest)?
+            let (name, value, behind) = any_label(rest)?;
+            (name, into_bytes(value), behind)
         };
         self.is_plain &= behind.starts_with([',', '}']);
         let end = line.len() - behind.len() + 1;
@@ -153,15 +154,20 @@ impl<'a> Label<'a> {
         let Some((value, behind)) = end.map(|end| value.split_at(end)) else {
             return false;
         };
-        let Ok(value) = std::str::from_utf8(value) else {
-            return false;
-        };
-        if value.is_empty() || !behind.starts_with(tail) {
+        let is_utf8 = || value.is_ascii() || std::str::from_utf8(value).is_ok();
+        if value.is_empty() || !behind.starts_with(tail) || !is_utf8() {
             return false;
         }
         self.text = &rest[..opening.len() + value.len() + tail.len()];
         self.value = Cow::Borrowed(value);
         true
+    }
+}
+
+fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => text.as_bytes().into(),
+        Cow::Owned(text) => text.into_bytes().into(),
     }
 }
 
@@ -218,8 +224,11 @@ mod tests {
 
     /// Name and value of each label, if the reader can read the line.
     fn labels<'r>(reader: &'r LabelReader<'_>) -> Vec<(&'r str, &'r str)> {
+        let value = |value| std::str::from_utf8(value).expect("UTF-8");
         let labels = reader.labels().iter();
-        labels.map(|label| (&*label.name, &*label.value)).collect()
+        labels
+            .map(|label| (&*label.name, value(&label.value)))
+            .collect()
     }
 
     #[test]

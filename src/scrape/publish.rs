@@ -1,14 +1,15 @@
 //! Turns the text of a round into a [`Snapshot`]: families in the order of their names, described by metadata.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::cache::Cache;
-use super::round::{Run, Written};
+use super::round::{Births, Run, Written};
 use crate::expose::Block;
 use crate::model::metadata::{Metadata, MetadataEntry, MetricKind};
-use crate::store::column::{Birth, Born, Recorded};
+use crate::store::column::Recorded;
 use crate::store::snapshot::{Family, Heading, Line, Lines, Snapshot};
 
 /// Cuts the text into blocks. Returns the snapshot, the whole text, and the table of its lines.
@@ -22,7 +23,7 @@ pub(super) fn snapshot(
         at_ms,
         out,
         lines,
-        born,
+        births,
         mut runs,
         newest_ms,
     } = written;
@@ -30,7 +31,7 @@ pub(super) fn snapshot(
         text: out.freeze(),
         lines: Arc::new(lines),
     };
-    let recorded = record(cache, at_ms, &whole, &born);
+    let recorded = record(cache, at_ms, &whole, births);
     let ends: Vec<usize> = runs
         .iter()
         .skip(1)
@@ -73,27 +74,26 @@ pub(super) fn snapshot(
     (snapshot, whole.text, whole.lines)
 }
 
-/// The round as numbers, for the window, where there is one; `born` are the lines of series that came in it.
-fn record(cache: &mut Cache, at_ms: i64, whole: &Whole, born: &[u32]) -> Option<Box<Recorded>> {
+/// The round as numbers, for the window, where there is one.
+fn record(cache: &mut Cache, at_ms: i64, whole: &Whole, births: Births) -> Option<Box<Recorded>> {
     let (round, samples) = (cache.round, whole.lines.len() as u64);
     let recorder = cache.recorder.as_mut()?;
-    let births = born.iter().map(|&line| line as usize).map(|line| Birth {
-        slot: whole.lines[line].slot,
-        line: whole.offset(line)..whole.offset(line + 1),
-    });
-    let born = Born {
-        text: whole.text.clone(),
-        births: births.collect(),
-    };
+    let born = births.finish(whole);
     Some(Box::new(recorder.finish(round, at_ms, samples, born)))
 }
 
-struct Whole {
-    text: Bytes,
+/// The text of a round, and its lines.
+pub(super) struct Whole {
+    pub(super) text: Bytes,
     lines: Arc<Vec<Line>>,
 }
 
 impl Whole {
+    /// Where a line stands in the text.
+    pub(super) fn place(&self, line: usize) -> Range<usize> {
+        self.offset(line)..self.offset(line + 1)
+    }
+
     fn offset(&self, line: usize) -> usize {
         self.lines
             .get(line)

@@ -6,6 +6,7 @@
 //! never seen before is parsed, relabelled and entered (`Round::admit`). What a round gives depends on the body
 //! and the rules alone: with a warm cache and with an empty one it is the same, byte for byte.
 
+mod births;
 mod miss;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use memchr::{memchr, memrchr};
 
+pub(super) use self::births::Births;
 use self::miss::{name_in, too_long};
 use super::buffers::{Buffer, Buffers};
 use super::cache::{Cache, Fate};
@@ -53,8 +55,8 @@ pub struct Round {
     /// The text written so far, and where each line of it begins.
     out: Buffer,
     lines: Vec<Line>,
-    /// Those of series that came in this round, where a recorder is to know.
-    born: Vec<u32>,
+    /// Series that came in this round, where a recorder is to know.
+    births: Births,
     /// Runs of lines of one family, in the order written.
     runs: Vec<Run>,
     /// Every series of this body in its order, kept or not: what the next round is matched with.
@@ -96,7 +98,7 @@ pub(super) struct Written {
     pub(super) at_ms: i64,
     pub(super) out: Buffer,
     pub(super) lines: Vec<Line>,
-    pub(super) born: Vec<u32>,
+    pub(super) births: Births,
     pub(super) runs: Vec<Run>,
     pub(super) newest_ms: Option<i64>,
 }
@@ -134,7 +136,7 @@ impl Round {
             now_ms,
             out,
             lines,
-            born: Vec::new(),
+            births: Births::default(),
             runs: Vec::new(),
             order,
             expected: 0,
@@ -228,7 +230,7 @@ impl Round {
             at_ms,
             out: self.out,
             lines: self.lines,
-            born: self.born,
+            births: self.births,
             runs: self.runs,
             newest_ms: self.newest_ms,
         };
@@ -445,16 +447,19 @@ impl Round {
         if self.newest_ms.is_none_or(|newest| newest < timestamp_ms) {
             self.newest_ms = Some(timestamp_ms);
         }
-        self.place(start, slot);
+        let is_birth = self.place(start, slot);
         if let Some(recorder) = &mut self.cache.recorder {
             recorder.record(slot, ending.number, timestamp_ms);
         }
         self.cache.write_labels(slot, &mut self.out);
         self.write_ending(ending, timestamp_ms);
+        if is_birth {
+            self.note_birth();
+        }
     }
 
-    /// Notes where the line of a series begins.
-    fn place(&mut self, start: u32, slot: u32) {
+    /// Notes where the line of a series begins. Returns whether it is to be [noted](Self::note_birth) as a birth.
+    fn place(&mut self, start: u32, slot: u32) -> bool {
         let series = &self.cache.slots.series[slot as usize];
         if self
             .runs
@@ -466,16 +471,20 @@ impl Round {
                 first: self.lines.len(),
             });
         }
-        if series.born == self.cache.round && self.cache.recorder.is_some() {
-            let line =
-                u32::try_from(self.lines.len()).expect("fewer lines than bytes before `start`");
-            self.born.push(line);
-        }
         self.lines.push(Line {
             start,
             slot,
             born: series.born,
         });
+        series.born == self.cache.round && self.cache.recorder.is_some()
+    }
+
+    /// Notes that the series of the last line came in this round.
+    fn note_birth(&mut self) {
+        let number = self.lines.len() - 1;
+        let Line { slot, start, .. } = self.lines[number];
+        let number = u32::try_from(number).expect("fewer lines than bytes before `start`");
+        self.births.push(slot, number, &self.out[start as usize..]);
     }
 
     fn timestamp(&self, ending: &Ending<'_>) -> i64 {

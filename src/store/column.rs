@@ -73,7 +73,7 @@ pub struct Recorded {
 /// The series that appeared in a round.
 #[derive(Debug)]
 pub struct Born {
-    /// The round's text.
+    /// Their lines; some of the timestamps may not be those that the round was published with.
     pub text: Bytes,
     /// In the order of the text.
     pub births: Vec<Birth>,
@@ -84,7 +84,7 @@ pub struct Born {
 pub struct Birth {
     /// Its slot.
     pub slot: u32,
-    /// Its line in the round's text.
+    /// Its line in the text.
     pub line: Range<usize>,
 }
 
@@ -162,6 +162,10 @@ impl Column {
                 let mut bits = is_changed.get(word).copied().unwrap_or(0);
                 let rank = ranks.get(word).map_or(0, |rank| *rank as usize);
                 let is_changed = bits | clear_beyond(block, slots.saturating_sub(WORD * word));
+                if bits == u64::MAX {
+                    block.copy_from_slice(&values[rank..][..WORD]);
+                    return is_changed;
+                }
                 for value in &values[rank..][..bits.count_ones() as usize] {
                     block[bits.trailing_zeros() as usize] = *value;
                     bits &= bits - 1;
@@ -260,7 +264,7 @@ fn push_differing(values: &[u64], next: &[u64], differing: &mut Vec<u64>) -> (u6
 
 /// The same of whole blocks. Which values have changed is not to be foreseen, so there is no branch a value.
 fn push_differing_of(values: &Block, next: &Block, differing: &mut Vec<u64>) -> (u64, u64) {
-    let bits = bits_of(|at| values[at] != next[at]);
+    let (bits, lost) = bits_of(|at| (values[at] != next[at], next[at] == STALE));
     if bits == 0 {
         return (0, 0);
     }
@@ -274,20 +278,30 @@ fn push_differing_of(values: &Block, next: &Block, differing: &mut Vec<u64>) -> 
         }
         differing.extend_from_slice(&kept[..count]);
     }
-    (bits, bits & bits_of(|at| next[at] == STALE))
+    (bits, bits & lost)
 }
 
-/// A bit for each of 64 slots.
+/// Two times a bit for each of 64 slots.
 #[inline]
-fn bits_of(is_set: impl Fn(usize) -> bool) -> u64 {
+fn bits_of(is_set: impl Fn(usize) -> (bool, bool)) -> (u64, u64) {
     // A byte each first, several of which are computed at once; the product moves the bits of eight bytes together. A
     // column is shortened in 3.9 ns a value so, and in 4.3 ns with a bit after the other.
-    let bytes: [u8; WORD] = std::array::from_fn(|at| u8::from(is_set(at)));
+    let bytes: [u8; WORD] = std::array::from_fn(|at| {
+        let (one, other) = is_set(at);
+        u8::from(one) | u8::from(other) << 1
+    });
     let (words, _) = bytes.as_chunks::<8>();
     let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    words.enumerate().fold(0, |bits, (at, word)| {
-        bits | word.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * at)
-    })
+    words
+        .enumerate()
+        .fold((0, 0), |(ones, others), (at, word)| {
+            let gather = |bits: u64| bits.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * at);
+            let lowest = u64::from_le_bytes([1; 8]);
+            (
+                ones | gather(word & lowest),
+                others | gather(word >> 1 & lowest),
+            )
+        })
 }
 
 /// Leaves only the first `slots` values of a block; returns a bit for each that is another then.

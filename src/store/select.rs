@@ -70,14 +70,13 @@ impl Selection {
         if !reader.read(line) {
             return false;
         }
-        let value_of = |name: &str| {
-            let found = reader.labels().iter().find(|label| label.name == name);
-            found.map_or("", |label| &*label.value)
+        let takes = |matcher: &Matcher| {
+            let mut labels = reader.labels().iter();
+            let found = labels.find(|label| label.name == matcher.name());
+            let value = std::str::from_utf8(found.map_or(b"", |label| &label.value));
+            value.is_ok_and(|value| matcher.matches(value))
         };
-        self.sets.iter().any(|set| {
-            set.iter()
-                .all(|matcher| matcher.matches(value_of(matcher.name())))
-        })
+        self.sets.iter().any(|set| set.iter().all(takes))
     }
 }
 

@@ -186,7 +186,7 @@ impl Round {
             std::mem::take(&mut self.lines),
         );
         self.runs.clear();
-        self.born.clear();
+        self.births.clear();
         for (at, line) in lines.iter().enumerate() {
             let end = lines
                 .get(at + 1)
@@ -199,8 +199,11 @@ impl Round {
             }
             let start =
                 u32::try_from(self.out.len()).expect("shorter than the text it is taken from");
-            self.place(start, line.slot);
+            let is_birth = self.place(start, line.slot);
             self.out.extend_from_slice(&old[line.start as usize..end]);
+            if is_birth {
+                self.note_birth();
+            }
         }
         self.report.quarantined = names.iter().map(|name| excerpt(name.as_bytes())).collect();
     }

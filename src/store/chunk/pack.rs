@@ -10,9 +10,10 @@ const POWERS: [f64; RAW as usize] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
 ];
 
-/// 1.5·2^52: added to a float below 2^51 it leaves the nearest whole number in the low bits.
+/// 1.5·2^52: added to a float from -2^51 to below 2^51 it leaves the nearest whole number in the low bits, and else has
+/// another exponent.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
-const WHOLE_MAX: f64 = 2_251_799_813_685_248.0;
+const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
 
 /// How the differences of a chunk stand in it.
 const EACH: u8 = 0;
@@ -56,18 +57,18 @@ fn exact_wholes(
     up: impl Fn(f64) -> f64,
     down: impl Fn(f64) -> f64,
 ) -> bool {
-    let mut exact = true;
+    let (mut lost, mut beyond) = (0, 0);
     for (whole, &bits) in wholes.iter_mut().zip(values) {
-        let scaled = up(f64::from_bits(bits));
-        let rounded = scaled + ROUNDER;
+        let rounded = up(f64::from_bits(bits)) + ROUNDER;
         let back = down(rounded - ROUNDER);
-        exact &= (scaled.abs() < WHOLE_MAX) & (back.to_bits() == bits);
+        lost |= back.to_bits() ^ bits;
+        beyond |= rounded.to_bits() ^ ROUNDER.to_bits();
         *whole = rounded
             .to_bits()
             .wrapping_sub(ROUNDER.to_bits())
             .cast_signed();
     }
-    exact
+    lost == 0 && beyond >> MANTISSA_BITS == 0
 }
 
 /// The way back.
@@ -178,9 +179,11 @@ impl Packing {
                 }
             }
             CHANGED => {
-                for &delta in deltas {
-                    bits.write(u64::from(delta != 0), 1);
+                let mut changed = 0;
+                for (at, &delta) in deltas.iter().enumerate() {
+                    changed |= u64::from(delta != 0) << at;
                 }
+                bits.write(changed, u32::try_from(deltas.len()).unwrap_or(0));
                 for &delta in deltas.iter().filter(|delta| **delta != 0) {
                     bits.write(zigzag(delta), width);
                 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::super::column::{Block, Column, STALE, WORD};
+use super::super::column::{Block, Column, NO_STAMP, STALE, WORD};
 use super::super::edge::{Edge, Lasts, NEVER, advances};
 use super::write::{ChunkWriter, newest_first};
 use super::{Batch, EMPTY, ODD, OWN_STAMPS, PADDING, ROUNDS_MAX, SAME, STRIDE, Shape, marker_ms};
@@ -35,8 +35,9 @@ pub(in crate::store) struct Sealing {
 /// What series have that come in every round with their group, and whose last sample before was that of their group.
 #[derive(Clone, Copy, Debug)]
 struct Member {
-    /// The rounds in which the timestamp advanced.
+    /// The rounds in which the timestamp advanced, and how many they are.
     mask: u32,
+    count: u32,
     /// Whether it advanced in the anchor too.
     anchored: bool,
 }
@@ -70,7 +71,13 @@ impl Sealing {
             .map(|(group, stamps)| {
                 let (mask, end) = advances(stamps, edge.lasts.end(group));
                 let anchored = columns[rounds].stamp_of(group) > end;
-                (Member { mask, anchored }, end)
+                let count = mask.count_ones();
+                let member = Member {
+                    mask,
+                    count,
+                    anchored,
+                };
+                (member, end)
             })
             .unzip();
         let batch = Batch {
@@ -189,7 +196,7 @@ impl Sealing {
             && member.anchored
             && behind != STALE
         {
-            self.batch.samples += u64::from(member.mask.count_ones());
+            self.batch.samples += u64::from(member.count);
             self.lasts.push_with_group();
             self.batch.chunks.push(SAME);
             return;
@@ -221,25 +228,23 @@ impl Sealing {
             self.lasts.push(NEVER);
             return;
         }
-        if let Some(group) = self.common_group(slot, values) {
-            let stamps = &self.batch.stamps[group * self.rounds..][..self.rounds];
-            let (mask, end) = advances(stamps, last);
-            if mask != 0 && mask == self.members[group].mask {
+        let of_batch = self.batch.groups.get(slot) as usize;
+        let mut stamps = [NO_STAMP; ROUNDS_MAX];
+        let mut keeps = !values.contains(&STALE) && of_batch < self.members.len();
+        for (stamp, column) in stamps.iter_mut().zip(&self.columns[..self.rounds]) {
+            let group = column.groups.get(slot) as usize;
+            *stamp = column.stamp_of(group);
+            keeps &= group == of_batch;
+        }
+        if keeps {
+            let (mask, end) = advances(&stamps[..self.rounds], last);
+            if mask != 0 && mask == self.members[of_batch].mask {
                 self.lasts.push(end);
                 let anchor = self.anchor(slot, behind, end);
                 return self.write(slot, mask, values, anchor);
             }
         }
-        self.seal_odd(slot, last, values, behind);
-    }
-
-    /// The group of a slot that has a sample in every round, and in all of them the same group.
-    fn common_group(&self, slot: usize, values: &[u64]) -> Option<usize> {
-        let group = self.batch.groups.get(slot);
-        let is_same = |column: &Arc<Column>| column.groups.get(slot) == group;
-        let keeps = !values.contains(&STALE) && self.columns[..self.rounds].iter().all(is_same);
-        let group = group as usize;
-        (keeps && group < self.members.len()).then_some(group)
+        self.seal_odd(slot, last, values, &stamps, behind);
     }
 
     /// The sample behind the batch, if it counts.
@@ -266,26 +271,33 @@ impl Sealing {
             .write(taken, anchor, hint, Shape::default(), chunks);
     }
 
-    /// A series that comes or goes in these rounds, or does not keep to its group.
-    fn seal_odd(&mut self, slot: usize, mut last: i64, values: &[u64], behind: u64) {
+    /// A series that comes or goes in these rounds, or does not keep to its group. `of_samples` are the timestamps of
+    /// its samples, by round.
+    fn seal_odd(
+        &mut self,
+        slot: usize,
+        mut last: i64,
+        values: &[u64],
+        of_samples: &[i64; ROUNDS_MAX],
+        behind: u64,
+    ) {
         let (mut samples, mut markers) = (0_u32, 0_u32);
         let mut stamps = [0; ROUNDS_MAX];
         let mut own = false;
         let row = self.batch.group(slot).1;
         let mut latest_ms = self.batch.latest_ms;
-        for (round, &value) in values.iter().enumerate() {
-            let column = &self.columns[round];
+        for (round, (&value, &stamp)) in values.iter().zip(of_samples).enumerate() {
             if value == STALE {
                 if last != NEVER {
+                    let at_ms = self.batch.at_ms[round];
                     markers |= 1 << round;
-                    stamps[round] = marker_ms(column.at_ms, last);
-                    own |= stamps[round] != column.at_ms;
+                    stamps[round] = marker_ms(at_ms, last);
+                    own |= stamps[round] != at_ms;
                     latest_ms = latest_ms.max(stamps[round]);
                     last = NEVER;
                 }
                 continue;
             }
-            let stamp = column.stamp(slot);
             if stamp > last {
                 samples |= 1 << round;
                 stamps[round] = stamp;

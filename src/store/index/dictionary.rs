@@ -53,6 +53,9 @@ pub(super) struct Dictionary {
     numbers: HashTable<u32>,
     /// By text: how often it is used.
     uses: Vec<u32>,
+    /// By text: the one that was acquired behind it last. Series of one family come in the order of their pods, and those
+    /// of the next family in the same.
+    behind: Vec<u32>,
     /// Numbers to use again.
     free: Vec<u32>,
     text_bytes: usize,
@@ -61,27 +64,44 @@ pub(super) struct Dictionary {
 impl Dictionary {
     /// Bytes held, those of the texts among them.
     pub(super) fn bytes(&self) -> usize {
-        let numbers = 5 * self.numbers.capacity() + 4 * self.uses.capacity();
+        let by_text = 4 * (self.uses.capacity() + self.behind.capacity());
+        let numbers = 5 * self.numbers.capacity() + by_text;
         // An `Arc<str>` is two words where it is used, two counts and the text.
         numbers + self.text_bytes + 32 * self.uses.len()
     }
 
+    /// One more use of a text, UTF-8 and not empty, that stands where the text `before` stood in the line before; returns
+    /// its number.
+    #[inline]
+    pub(super) fn acquire_behind(&mut self, before: u32, texts: &mut Texts, text: &[u8]) -> u32 {
+        let known = self.behind[before as usize];
+        if (known as usize) < texts.len() && texts.get(known).as_bytes() == text {
+            self.reuse(known);
+            return known;
+        }
+        let id = self.acquire(texts, text);
+        self.behind[before as usize] = id;
+        id
+    }
+
     /// One more use of a text; returns its number.
-    pub(super) fn acquire(&mut self, texts: &mut Texts, text: &str) -> u32 {
+    pub(super) fn acquire(&mut self, texts: &mut Texts, text: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(text);
-        if let Some(&id) = self.numbers.find(hash, |&id| **texts.get(id) == *text) {
+        let is_text = |&id: &u32| texts.get(id).as_bytes() == text;
+        if let Some(&id) = self.numbers.find(hash, is_text) {
             self.reuse(id);
             return id;
         }
         let id = self.free.pop().unwrap_or_else(|| {
             self.uses.push(0);
+            self.behind.push(u32::MAX);
             u32::try_from(self.uses.len() - 1).expect("fewer texts than bytes in a body")
         });
         self.uses[id as usize] = 1;
         self.text_bytes += text.len();
-        texts.set(id, text.into());
+        texts.set(id, String::from_utf8_lossy(text).into());
         let (numbers, hasher) = (&mut self.numbers, &self.hasher);
-        numbers.insert_unique(hash, id, |&id| hasher.hash_one(&**texts.get(id)));
+        numbers.insert_unique(hash, id, |&id| hasher.hash_one(texts.get(id).as_bytes()));
         id
     }
 
@@ -89,6 +109,12 @@ impl Dictionary {
     #[inline]
     pub(super) fn reuse(&mut self, id: u32) {
         self.uses[id as usize] += 1;
+    }
+
+    /// By text: how often it is used.
+    #[cfg(test)]
+    pub(super) fn uses(&self) -> &[u32] {
+        &self.uses
     }
 
     /// One use less.
@@ -100,7 +126,7 @@ impl Dictionary {
         }
         let text = texts.get(id).clone();
         self.text_bytes -= text.len();
-        let hash = self.hasher.hash_one(&*text);
+        let hash = self.hasher.hash_one(text.as_bytes());
         if let Ok(found) = self.numbers.find_entry(hash, |&other| other == id) {
             found.remove();
         }

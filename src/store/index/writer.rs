@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::dictionary::Dictionary;
-use super::{ALIVE, Grid, Index, Place, Table, Tenancy};
+use super::{ALIVE, Grid, Index, Place, Table, Tenancy, with_room};
 use crate::model::labels::METRIC_NAME;
 use crate::parse::finished::{Label, LabelReader};
 
-/// A table is written anew when one row in so many is too old.
-const EXPIRED_SHARE: u32 = 4;
+/// A table is written anew when one row in so many is too old. It has room for as many new ones then, so where as many
+/// series come as go it is not written anew for want of room too.
+pub(super) const EXPIRED_SHARE: u32 = 4;
 
 /// Writes the index of an era.
 #[derive(Debug, Default)]
@@ -81,7 +82,8 @@ impl IndexWriter {
     ) -> usize {
         let (mut reader, mut unread) = (LabelReader::default(), 0);
         for (slot, line) in series {
-            self.leave(slot, number);
+            let before = self.vacate(slot);
+            self.end(before, number);
             if reader.read(line) {
                 self.enter_one(slot, number, &reader);
             } else {
@@ -127,7 +129,8 @@ impl IndexWriter {
         for &at in changed {
             let cell = &mut cells[columns[at]];
             self.dictionary.release(texts, *cell);
-            *cell = self.dictionary.acquire(texts, &labels[at].value);
+            let value = &labels[at].value;
+            *cell = self.dictionary.acquire_behind(*cell, texts, value);
         }
     }
 
@@ -136,8 +139,9 @@ impl IndexWriter {
         let mut order: Vec<usize> = (0..labels.len()).collect();
         order.sort_unstable_by(|a, b| labels[*a].name.cmp(&labels[*b].name));
         let texts = &mut self.index.texts;
-        let mut acquire = |text| self.dictionary.acquire(texts, text);
-        let names: Vec<u32> = order.iter().map(|at| acquire(&labels[*at].name)).collect();
+        let mut acquire = |text: &[u8]| self.dictionary.acquire(texts, text);
+        let name = |at: &usize| labels[*at].name.as_bytes();
+        let names: Vec<u32> = order.iter().map(|at| acquire(name(at))).collect();
         let cells = order.iter().map(|at| acquire(&labels[*at].value)).collect();
         let metric = order.iter().position(|at| labels[*at].name == METRIC_NAME);
         let mut columns = vec![0; order.len()];
@@ -157,10 +161,23 @@ impl IndexWriter {
         }
     }
 
-    /// The series of a slot is no longer there, from round `number` on.
-    pub(in crate::store) fn leave(&mut self, slot: u32, number: u32) {
+    /// The series of these slots are no longer there, from round `number` on.
+    pub(in crate::store) fn leave_all(&mut self, slots: &[u32], number: u32) {
+        // Step by step: each waits for memory that the others do not need.
+        let left: Vec<Seat> = slots.iter().map(|slot| self.vacate(*slot)).collect();
+        for seat in left {
+            self.end(seat, number);
+        }
+    }
+
+    /// The slot has no series from now on; returns the seat of the one that it had.
+    fn vacate(&mut self, slot: u32) -> Seat {
         let seat = self.seats.get_mut(slot as usize);
-        let seat = seat.map_or(NO_SEAT, |seat| std::mem::replace(seat, NO_SEAT));
+        seat.map_or(NO_SEAT, |seat| std::mem::replace(seat, NO_SEAT))
+    }
+
+    /// A series that had this seat, if any had, is no longer there, from round `number` on.
+    fn end(&mut self, seat: Seat, number: u32) {
         let place = seat.place;
         if place == NO_SEAT.place {
             return;
@@ -295,8 +312,10 @@ impl IndexWriter {
 
     fn hash(&self, table: u32, cells: impl Iterator<Item = u32>) -> u32 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write_u32(table);
-        cells.for_each(|cell| hasher.write_u32(cell));
+        let mut numbers = std::iter::once(table).chain(cells).map(u64::from);
+        while let Some(number) = numbers.next() {
+            hasher.write_u64(number << 32 | numbers.next().unwrap_or(0));
+        }
         let [low @ .., _, _, _, _] = hasher.finish().to_le_bytes();
         u32::from_le_bytes(low)
     }
@@ -371,7 +390,7 @@ impl IndexWriter {
         } else {
             (0..).zip(kept).flat_map(held).collect()
         };
-        let capacity = kept.len() + kept.len() / 8;
+        let capacity = with_room(kept.len());
         self.index.tables[id as usize] = Some(Arc::new(Table {
             names: table.names.clone(),
             grid: Arc::new(table.grid.of_rows(&kept.iter().copied(), capacity, None)),
@@ -379,6 +398,24 @@ impl IndexWriter {
             rows: u32::try_from(kept.len()).expect("rows are 32 bits wide"),
             earlier: Arc::new(earlier),
         }));
+    }
+}
+
+#[cfg(test)]
+impl IndexWriter {
+    /// How often each text is counted, and how often it is used.
+    pub(in crate::store) fn uses(&self) -> (&[u32], Vec<u32>) {
+        let mut used = vec![0; self.index.texts.len()];
+        let mut count = |id: u32| used[id as usize] += 1;
+        self.latest.names.iter().copied().for_each(&mut count);
+        for table in self.index.tables.iter().flatten() {
+            table.names.iter().copied().for_each(&mut count);
+            for row in 0..table.rows as usize {
+                let columns = table.grid.columns.iter();
+                columns.map(|column| column.get(row)).for_each(&mut count);
+            }
+        }
+        (self.dictionary.uses(), used)
     }
 }
 

@@ -102,6 +102,10 @@ impl Feed {
         while !work.is_done() {
             work.step();
         }
+        if let Some((_, index)) = &cluster.lock().current {
+            let (counted, used) = index.uses();
+            assert_eq!(counted, used, "uses of texts");
+        }
     }
 }
 

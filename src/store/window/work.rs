@@ -1,7 +1,6 @@
 //! What the window does with a round: births and deaths, the column, sealing. In slices, since a first round enters
 //! 48,000 series and sealing goes over as many chunks.
 
-use std::hint::black_box;
 use std::sync::Arc;
 
 use tracing::warn;
@@ -13,9 +12,6 @@ use super::{ClusterWindow, Era, Window, Writer};
 
 /// Series entered in one slice, at one to two microseconds each.
 const BIRTHS: usize = 500;
-
-/// Bytes that come into the processor's caches together.
-const CACHE_LINE: usize = 64;
 
 /// Slots sealed in one slice, in words of 64; a slot takes 5 to 20 nanoseconds a round.
 const WORDS: usize = 128;
@@ -122,12 +118,6 @@ impl Work {
         let end = born.births.len().min(next + BIRTHS);
         let births = born.births[next..end].iter();
         let lines = births.map(|birth| (birth.slot, &born.text[birth.line.clone()]));
-        // The lines stand far apart, in a text that has left the processor's caches: looked at one after the other each
-        // would be waited for, 2 to 4 of the real fleet's 30 to 36 ns a sample.
-        let touched = lines
-            .clone()
-            .flat_map(|(_, line)| line.iter().step_by(CACHE_LINE));
-        black_box(touched.fold(0, |all, byte| all ^ byte));
         if let Some((_, index)) = &mut self.cluster.lock().current {
             let unread = index.enter(column.number, lines);
             debug_assert_eq!(unread, 0, "finished lines, written by ourselves");
@@ -194,8 +184,10 @@ impl Writer {
     /// row is to be had again.
     fn leave_missing(&mut self, column: Column) -> Round {
         let before = self.current.as_mut().and_then(|(era, index)| {
-            let last = era.columns.last()?;
-            last.shortened(&column, |slot| index.leave(slot, column.number))
+            let (last, mut gone) = (era.columns.last()?, Vec::new());
+            let before = last.shortened(&column, |slot| gone.push(slot));
+            index.leave_all(&gone, column.number);
+            before
         });
         Round { column, before }
     }
