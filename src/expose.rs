@@ -23,7 +23,7 @@ const JOIN_MAX: usize = 4 << 10;
 /// Short texts that are sent together end once they have this many bytes.
 const JOINED_MIN: usize = 64 << 10;
 
-/// A segment of smaller pieces ends once it holds this many bytes: below, deflate's start-up cost shows.
+/// A segment of smaller texts ends once it holds this many bytes: below, deflate's start-up cost shows.
 const SEGMENT_MIN: usize = 64 << 10;
 
 /// A longer block is cut into parts of this many bytes, so that no slice of work takes longer than some 4 ms.
@@ -310,6 +310,22 @@ mod tests {
             prop_assert_eq!(first_member, plain);
             prop_assert!(rest.is_empty(), "bytes after the first member");
         }
+    }
+
+    #[test]
+    fn short_texts_are_sent_together_and_long_ones_as_they_lie() {
+        let mut builder = PageBuilder::new();
+        let short = Block::new(Bytes::from("a 1\n".repeat(256)));
+        let long = Block::new(Bytes::from("b 1\n".repeat(JOIN_MAX / 4)));
+        (0..100).for_each(|_| builder.block(&short));
+        builder.block(&long);
+        builder.text().extend_from_slice(b"c 1\n");
+        let page = builder.finish();
+        let lens: Vec<_> = page.pieces().map(|piece| piece.len()).collect();
+        assert_eq!(lens, [JOINED_MIN, 100 * 1024 - JOINED_MIN, JOIN_MAX, 4]);
+        let shared = page.piece(2).map(|piece| piece.as_ptr());
+        assert_eq!(shared, Some(long.text().as_ptr()));
+        assert_eq!(page.piece(4), None);
     }
 
     #[test]

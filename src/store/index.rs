@@ -22,7 +22,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use hashbrown::HashMap;
 
 use self::dictionary::Texts;
-use self::writer::EXPIRED_SHARE;
 pub(super) use self::writer::IndexWriter;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
@@ -62,11 +61,6 @@ impl Cells {
             Self::Each(ids) => ids[row].load(Ordering::Relaxed),
         }
     }
-}
-
-/// How many rows there is to be room for, where there are `rows`.
-const fn with_room(rows: usize) -> usize {
-    rows + rows / EXPIRED_SHARE as usize + 2
 }
 
 /// Rows and room for more. What readers know of is not written again, but for deaths.
@@ -205,7 +199,7 @@ impl Table {
         let (row, len) = (self.rows, self.rows as usize);
         if !self.grid.has_room(len, cells) {
             let room = self.grid.tenancies.len();
-            let capacity = if len < room { room } else { with_room(len) };
+            let capacity = if len < room { room } else { len + len / 8 + 2 };
             self.grid = Arc::new(self.grid.of_rows(&(0..row), capacity, Some(cells)));
         }
         self.grid.put(row, cells);

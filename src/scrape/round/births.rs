@@ -3,7 +3,7 @@
 use super::super::publish::Whole;
 use crate::store::column::{Birth, Born};
 
-/// Lines of more bytes in all are not copied: they are those of a first round, and stand one behind the other in its text.
+/// Lines of more bytes in all are not copied: mostly they are those of a first round, and stand one behind the other in its text.
 const COPIED_MAX: usize = 1 << 20;
 
 /// Births of a round, in the order of its text.

@@ -10,8 +10,8 @@ const POWERS: [f64; RAW as usize] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
 ];
 
-/// 1.5·2^52: added to a float from -2^51 to below 2^51 it leaves the nearest whole number in the low bits, and else has
-/// another exponent.
+/// 1.5·2^52: added to a float from -2^51 to 2^51 - 1 it leaves the nearest whole number in the low bits; beyond, the sum
+/// has another sign or exponent.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
 const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
 
@@ -379,7 +379,10 @@ mod tests {
                 "7",
                 "123456789",
                 "2251799813685247",
+                "2251799813685248",
+                "2251799813685247.75",
                 "4503599627370497",
+                "11258999068426240",
                 "99999",
             ] {
                 for sign in ["", "-"] {

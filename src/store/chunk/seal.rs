@@ -230,6 +230,7 @@ impl Sealing {
         }
         let of_batch = self.batch.groups.get(slot) as usize;
         let mut stamps = [NO_STAMP; ROUNDS_MAX];
+        // A sample in every round, and always the batch's group.
         let mut keeps = !values.contains(&STALE) && of_batch < self.members.len();
         for (stamp, column) in stamps.iter_mut().zip(&self.columns[..self.rounds]) {
             let group = column.groups.get(slot) as usize;

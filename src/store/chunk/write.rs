@@ -189,3 +189,57 @@ impl ShapeNumbers {
         often.map(|(shape, _)| *shape).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_shapes_have_numbers_and_the_others_are_spelled() {
+        let shape = |at: usize| Shape {
+            head: u8::try_from(at % 16).unwrap(),
+            width: u8::try_from(at % 64).unwrap(),
+            len: u16::try_from(at).unwrap(),
+        };
+        let known = [shape(7), shape(300)];
+        let mut numbers = ShapeNumbers::beginning_with(&known);
+        let write = |numbers: &mut ShapeNumbers, at: usize| {
+            let mut chunks = Vec::new();
+            numbers.write(shape(at), &mut chunks);
+            chunks
+        };
+        let first: Vec<_> = (0..400).map(|at| write(&mut numbers, at)).collect();
+        assert_eq!(
+            (&first[7][..], &first[300][..]),
+            (&[FIRST_SHAPE][..], &[FIRST_SHAPE + 1][..])
+        );
+        let spelled: Vec<_> = (0..400).filter(|at| first[*at][0] == SPELLED).collect();
+        assert_eq!(spelled.len(), 400 - SHAPES_MAX);
+        assert_eq!(first[spelled[0]].len(), 5);
+        let mut numbered: Vec<_> = first.iter().filter(|bytes| bytes.len() == 1).collect();
+        numbered.sort();
+        numbered.dedup();
+        assert_eq!(numbered.len(), SHAPES_MAX, "each has its own number");
+        for _ in 1..SHAPE_USES {
+            let again: Vec<_> = (0..400).map(|at| write(&mut numbers, at)).collect();
+            assert_eq!(again, first);
+        }
+        assert_eq!(numbers.often_used().len(), SHAPES_MAX);
+    }
+
+    #[test]
+    fn shapes_of_one_cell_stand_one_behind_the_other() {
+        let shape = |len| Shape {
+            len,
+            ..Shape::default()
+        };
+        let empty = ShapeNumbers::beginning_with(&[]);
+        let of_last_cell = (0..u16::MAX)
+            .map(shape)
+            .filter(|shape| empty.cell_of(*shape) == CELLS - 1);
+        let known: Vec<_> = of_last_cell.take(3).collect();
+        let numbers = ShapeNumbers::beginning_with(&known);
+        let cells: Vec<_> = known.iter().map(|shape| numbers.cell_of(*shape)).collect();
+        assert_eq!(cells, [CELLS - 1, 0, 1]);
+    }
+}

@@ -54,7 +54,7 @@ pub(super) struct Dictionary {
     /// By text: how often it is used.
     uses: Vec<u32>,
     /// By text: the one that was acquired behind it last. Series of one family come in the order of their pods, and those
-    /// of the next family in the same.
+    /// of the next family in the same. A guess: either number may be free or another text's by now.
     behind: Vec<u32>,
     /// Numbers to use again.
     free: Vec<u32>,
@@ -99,7 +99,8 @@ impl Dictionary {
         });
         self.uses[id as usize] = 1;
         self.text_bytes += text.len();
-        texts.set(id, String::from_utf8_lossy(text).into());
+        let text = std::str::from_utf8(text).expect("labels of a line are UTF-8");
+        texts.set(id, text.into());
         let (numbers, hasher) = (&mut self.numbers, &self.hasher);
         numbers.insert_unique(hash, id, |&id| hasher.hash_one(texts.get(id).as_bytes()));
         id
@@ -132,5 +133,35 @@ impl Dictionary {
         }
         texts.set(id, Arc::default());
         self.free.push(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_behind_a_text_is_only_a_guess() {
+        let (mut dictionary, mut texts) = (Dictionary::default(), Texts::default());
+        let a = dictionary.acquire(&mut texts, b"a");
+        let b = dictionary.acquire_behind(a, &mut texts, b"b");
+        assert_eq!(dictionary.acquire_behind(a, &mut texts, b"b"), b);
+        assert_eq!(dictionary.uses(), [1, 2]);
+        // What was guessed goes, and another text has its number.
+        dictionary.release(&mut texts, b);
+        dictionary.release(&mut texts, b);
+        let c = dictionary.acquire(&mut texts, b"c");
+        assert_eq!(c, b);
+        let other = dictionary.acquire_behind(a, &mut texts, b"b");
+        assert_ne!(other, c);
+        assert_eq!(dictionary.acquire_behind(a, &mut texts, b"c"), c);
+        // So does the text that the guess belongs to.
+        dictionary.release(&mut texts, a);
+        let d = dictionary.acquire(&mut texts, b"d");
+        assert_eq!(d, a);
+        assert_eq!(dictionary.acquire_behind(d, &mut texts, b"b"), other);
+        assert_eq!(dictionary.uses(), [1, 2, 2]);
+        let shown = [d, c, other].map(|id| &**texts.get(id));
+        assert_eq!(shown, ["d", "c", "b"]);
     }
 }

@@ -8,13 +8,12 @@ use std::sync::atomic::Ordering;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::dictionary::Dictionary;
-use super::{ALIVE, Grid, Index, Place, Table, Tenancy, with_room};
+use super::{ALIVE, Grid, Index, Place, Table, Tenancy};
 use crate::model::labels::METRIC_NAME;
 use crate::parse::finished::{Label, LabelReader};
 
-/// A table is written anew when one row in so many is too old. It has room for as many new ones then, so where as many
-/// series come as go it is not written anew for want of room too.
-pub(super) const EXPIRED_SHARE: u32 = 4;
+/// A table is written anew when one row in so many is too old.
+const EXPIRED_SHARE: u32 = 4;
 
 /// Writes the index of an era.
 #[derive(Debug, Default)]
@@ -163,7 +162,7 @@ impl IndexWriter {
 
     /// The series of these slots are no longer there, from round `number` on.
     pub(in crate::store) fn leave_all(&mut self, slots: &[u32], number: u32) {
-        // Step by step: each waits for memory that the others do not need.
+        // All seats first, then all rows: each step waits for memory of its own.
         let left: Vec<Seat> = slots.iter().map(|slot| self.vacate(*slot)).collect();
         for seat in left {
             self.end(seat, number);
@@ -390,7 +389,9 @@ impl IndexWriter {
         } else {
             (0..).zip(kept).flat_map(held).collect()
         };
-        let capacity = with_room(kept.len());
+        // Where as many series come as go, a third of these have come when a quarter of all is too old: until then the table
+        // is not written anew for want of room.
+        let capacity = kept.len() + kept.len() / (EXPIRED_SHARE as usize - 1) + 2;
         self.index.tables[id as usize] = Some(Arc::new(Table {
             names: table.names.clone(),
             grid: Arc::new(table.grid.of_rows(&kept.iter().copied(), capacity, None)),
