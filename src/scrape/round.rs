@@ -447,19 +447,17 @@ impl Round {
         if self.newest_ms.is_none_or(|newest| newest < timestamp_ms) {
             self.newest_ms = Some(timestamp_ms);
         }
-        let is_birth = self.place(start, slot);
+        self.place(start, slot);
         if let Some(recorder) = &mut self.cache.recorder {
             recorder.record(slot, ending.number, timestamp_ms);
         }
         self.cache.write_labels(slot, &mut self.out);
         self.write_ending(ending, timestamp_ms);
-        if is_birth {
-            self.note_birth();
-        }
+        self.note_birth();
     }
 
-    /// Notes where the line of a series begins. Returns whether it is to be [noted](Self::note_birth) as a birth.
-    fn place(&mut self, start: u32, slot: u32) -> bool {
+    /// Notes where the line of a series begins.
+    fn place(&mut self, start: u32, slot: u32) {
         let series = &self.cache.slots.series[slot as usize];
         if self
             .runs
@@ -476,15 +474,18 @@ impl Round {
             slot,
             born: series.born,
         });
-        series.born == self.cache.round && self.cache.recorder.is_some()
     }
 
-    /// Notes that the series of the last line came in this round.
+    /// Notes the line written last if its series came in this round, where a recorder is to know.
     fn note_birth(&mut self) {
-        let number = self.lines.len() - 1;
-        let Line { slot, start, .. } = self.lines[number];
-        let number = u32::try_from(number).expect("fewer lines than bytes before `start`");
-        self.births.push(slot, number, &self.out[start as usize..]);
+        let Some(&Line { slot, start, born }) = self.lines.last() else {
+            return;
+        };
+        if born == self.cache.round && self.cache.recorder.is_some() {
+            let number = u32::try_from(self.lines.len() - 1);
+            let number = number.expect("fewer lines than bytes before `start`");
+            self.births.push(slot, number, &self.out[start as usize..]);
+        }
     }
 
     fn timestamp(&self, ending: &Ending<'_>) -> i64 {

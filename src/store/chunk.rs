@@ -20,6 +20,8 @@ mod pack;
 mod seal;
 mod write;
 
+use std::hash::{Hash, Hasher};
+
 use self::pack::{Differences, from_whole, read_varint, to_whole};
 pub(super) use self::seal::Sealing;
 use super::column::{Groups, NO_STAMP, STALE};
@@ -63,6 +65,14 @@ pub(super) struct Shape {
     width: u8,
     /// Bytes that follow.
     len: u16,
+}
+
+/// In one go: every chunk looks its shape up.
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [low, high] = self.len.to_le_bytes();
+        state.write_u32(u32::from_le_bytes([self.head, self.width, low, high]));
+    }
 }
 
 /// Sealed rounds.

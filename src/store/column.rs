@@ -162,10 +162,6 @@ impl Column {
                 let mut bits = is_changed.get(word).copied().unwrap_or(0);
                 let rank = ranks.get(word).map_or(0, |rank| *rank as usize);
                 let is_changed = bits | clear_beyond(block, slots.saturating_sub(WORD * word));
-                if bits == u64::MAX {
-                    block.copy_from_slice(&values[rank..][..WORD]);
-                    return is_changed;
-                }
                 for value in &values[rank..][..bits.count_ones() as usize] {
                     block[bits.trailing_zeros() as usize] = *value;
                     bits &= bits - 1;

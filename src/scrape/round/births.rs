@@ -3,7 +3,8 @@
 use super::super::publish::Whole;
 use crate::store::column::{Birth, Born};
 
-/// Lines of more bytes in all are not copied: mostly they are those of a first round, and stand one behind the other in its text.
+/// Lines of more bytes in all are not copied: mostly they are those of a first round, and stand one behind the other in
+/// its text.
 const COPIED_MAX: usize = 1 << 20;
 
 /// Births of a round, in the order of its text.
@@ -12,24 +13,28 @@ const COPIED_MAX: usize = 1 << 20;
 /// the real fleet's 30 ns a sample. So the lines are copied when they are written.
 #[derive(Debug, Default)]
 pub(in crate::scrape) struct Births {
-    /// Slot, and number of the line in the round.
-    places: Vec<(u32, u32)>,
-    /// Lines one behind the other, and where each ends; fewer than there are places if they are too long.
+    /// Slots, and where each line stands in the copy.
+    noted: Vec<Birth>,
+    /// By birth: the number of its line in the round.
+    numbers: Vec<u32>,
     copied: Vec<u8>,
-    ends: Vec<usize>,
+    /// Whether they are too long to be copied.
+    is_over: bool,
 }
 
 impl Births {
     /// Notes a series whose line has been written.
     pub(super) fn push(&mut self, slot: u32, number: u32, line: &[u8]) {
-        let is_whole = self.ends.len() == self.places.len();
-        self.places.push((slot, number));
-        if is_whole && self.copied.len() + line.len() <= COPIED_MAX {
+        self.is_over |= self.copied.len() + line.len() > COPIED_MAX;
+        if self.is_over {
+            self.copied = Vec::new();
+        } else {
             self.copied.extend_from_slice(line);
-            self.ends.push(self.copied.len());
-        } else if is_whole {
-            (self.copied, self.ends) = Default::default();
         }
+        let end = self.copied.len();
+        let line = end.saturating_sub(line.len())..end;
+        self.noted.push(Birth { slot, line });
+        self.numbers.push(number);
     }
 
     pub(super) fn clear(&mut self) {
@@ -37,22 +42,17 @@ impl Births {
     }
 
     /// As the window wants them.
-    pub(in crate::scrape) fn finish(self, whole: &Whole) -> Born {
-        let is_whole = self.ends.len() == self.places.len();
-        let birth = |(at, (slot, number)): (usize, (u32, u32))| Birth {
-            slot,
-            line: if is_whole {
-                at.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[at]
-            } else {
-                whole.place(number as usize)
-            },
-        };
-        let births = self.places.iter().copied().enumerate().map(birth).collect();
-        let text = if is_whole {
-            self.copied.into()
-        } else {
-            whole.text.clone()
-        };
-        Born { text, births }
+    pub(in crate::scrape) fn finish(mut self, whole: &Whole) -> Born {
+        let mut text = self.copied.into();
+        if self.is_over {
+            text = whole.text.clone();
+            for (birth, number) in self.noted.iter_mut().zip(self.numbers) {
+                birth.line = whole.place(number as usize);
+            }
+        }
+        Born {
+            text,
+            births: self.noted,
+        }
     }
 }

@@ -199,11 +199,9 @@ impl Round {
             }
             let start =
                 u32::try_from(self.out.len()).expect("shorter than the text it is taken from");
-            let is_birth = self.place(start, line.slot);
+            self.place(start, line.slot);
             self.out.extend_from_slice(&old[line.start as usize..end]);
-            if is_birth {
-                self.note_birth();
-            }
+            self.note_birth();
         }
         self.report.quarantined = names.iter().map(|name| excerpt(name.as_bytes())).collect();
     }

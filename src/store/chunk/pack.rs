@@ -179,11 +179,9 @@ impl Packing {
                 }
             }
             CHANGED => {
-                let mut changed = 0;
-                for (at, &delta) in deltas.iter().enumerate() {
-                    changed |= u64::from(delta != 0) << at;
+                for &delta in deltas {
+                    bits.write(u64::from(delta != 0), 1);
                 }
-                bits.write(changed, u32::try_from(deltas.len()).unwrap_or(0));
                 for &delta in deltas.iter().filter(|delta| **delta != 0) {
                     bits.write(zigzag(delta), width);
                 }

@@ -35,9 +35,8 @@ pub(in crate::store) struct Sealing {
 /// What series have that come in every round with their group, and whose last sample before was that of their group.
 #[derive(Clone, Copy, Debug)]
 struct Member {
-    /// The rounds in which the timestamp advanced, and how many they are.
+    /// The rounds in which the timestamp advanced.
     mask: u32,
-    count: u32,
     /// Whether it advanced in the anchor too.
     anchored: bool,
 }
@@ -71,13 +70,7 @@ impl Sealing {
             .map(|(group, stamps)| {
                 let (mask, end) = advances(stamps, edge.lasts.end(group));
                 let anchored = columns[rounds].stamp_of(group) > end;
-                let count = mask.count_ones();
-                let member = Member {
-                    mask,
-                    count,
-                    anchored,
-                };
-                (member, end)
+                (Member { mask, anchored }, end)
             })
             .unzip();
         let batch = Batch {
@@ -196,7 +189,7 @@ impl Sealing {
             && member.anchored
             && behind != STALE
         {
-            self.batch.samples += u64::from(member.count);
+            self.batch.samples += u64::from(member.mask.count_ones());
             self.lasts.push_with_group();
             self.batch.chunks.push(SAME);
             return;
@@ -272,14 +265,14 @@ impl Sealing {
             .write(taken, anchor, hint, Shape::default(), chunks);
     }
 
-    /// A series that comes or goes in these rounds, or does not keep to its group. `of_samples` are the timestamps of
+    /// A series that comes or goes in these rounds, or does not keep to its group. `sample_stamps` are the timestamps of
     /// its samples, by round.
     fn seal_odd(
         &mut self,
         slot: usize,
         mut last: i64,
         values: &[u64],
-        of_samples: &[i64; ROUNDS_MAX],
+        sample_stamps: &[i64; ROUNDS_MAX],
         behind: u64,
     ) {
         let (mut samples, mut markers) = (0_u32, 0_u32);
@@ -287,7 +280,7 @@ impl Sealing {
         let mut own = false;
         let row = self.batch.group(slot).1;
         let mut latest_ms = self.batch.latest_ms;
-        for (round, (&value, &stamp)) in values.iter().zip(of_samples).enumerate() {
+        for (round, (&value, &stamp)) in values.iter().zip(sample_stamps).enumerate() {
             if value == STALE {
                 if last != NEVER {
                     let at_ms = self.batch.at_ms[round];

@@ -1,14 +1,12 @@
 //! Chunks on their way into a batch: values in, bytes behind the number of their shape out.
 
+use hashbrown::HashMap;
+
 use super::pack::{Packing, scale_of, to_whole, write_varint};
 use super::{ANCHORED, FIRST_SHAPE, ROUNDS_MAX, SHAPES_MAX, SPELLED, Shape};
 
 /// The next batch begins with those shapes that at least so many chunks of the one before had.
 const SHAPE_USES: u32 = 16;
-
-/// Cells for the numbers of shapes, 16 for each that a batch can have.
-const CELLS: usize = 1 << CELL_BITS;
-const CELL_BITS: u32 = 12;
 
 /// The values of the rounds in `mask`, newest first.
 #[inline]
@@ -17,12 +15,6 @@ pub(super) fn newest_first<'a>(
     mask: u32,
     out: &'a mut [u64; ROUNDS_MAX],
 ) -> &'a [u64] {
-    if mask == (1 << values.len()) - 1 {
-        for (place, &value) in out.iter_mut().zip(values.iter().rev()) {
-            *place = value;
-        }
-        return &out[..values.len()];
-    }
     let mut count = 0;
     for (round, &value) in values.iter().enumerate().rev() {
         out[count] = value;
@@ -119,68 +111,40 @@ impl ChunkWriter {
     }
 }
 
-/// The shapes of a batch under way, and how many chunks have each.
-///
-/// Every chunk looks its shape up, so this is a table for so few small keys alone: 3 ns instead of 14.
-#[derive(Debug)]
+/// The shapes of a batch under way.
+#[derive(Debug, Default)]
 struct ShapeNumbers {
     shapes: Vec<Shape>,
     uses: Vec<u32>,
-    /// Numbers of shapes, each in the cell of its hash or, where others are, in the next one that was free; else 0.
-    cells: Box<[u8; CELLS]>,
+    numbers: HashMap<Shape, u8>,
 }
 
 impl ShapeNumbers {
     fn beginning_with(known: &[Shape]) -> Self {
-        let mut numbers = Self {
-            shapes: Vec::with_capacity(SHAPES_MAX),
-            uses: Vec::with_capacity(SHAPES_MAX),
-            cells: Box::new([0; CELLS]),
-        };
-        for &shape in known {
-            let cell = numbers.cell_of(shape);
-            numbers.enter(shape, cell);
+        Self {
+            shapes: known.to_vec(),
+            uses: vec![0; known.len()],
+            numbers: known.iter().copied().zip(FIRST_SHAPE..).collect(),
         }
-        numbers
     }
 
     /// Begins a chunk.
     #[inline]
     fn write(&mut self, shape: Shape, chunks: &mut Vec<u8>) {
-        let cell = self.cell_of(shape);
-        if self.cells[cell] == 0 && self.shapes.len() == SHAPES_MAX {
+        if let Some(&number) = self.numbers.get(&shape) {
+            self.uses[usize::from(number - FIRST_SHAPE)] += 1;
+            chunks.push(number);
+        } else if self.shapes.len() < SHAPES_MAX {
+            let number =
+                FIRST_SHAPE + u8::try_from(self.shapes.len()).expect("SHAPES_MAX is below 256");
+            self.shapes.push(shape);
+            self.uses.push(1);
+            self.numbers.insert(shape, number);
+            chunks.push(number);
+        } else {
             let [low, high] = shape.len.to_le_bytes();
             chunks.extend_from_slice(&[SPELLED, shape.head, shape.width, low, high]);
-            return;
         }
-        if self.cells[cell] == 0 {
-            self.enter(shape, cell);
-        }
-        let number = self.cells[cell];
-        self.uses[usize::from(number - FIRST_SHAPE)] += 1;
-        chunks.push(number);
-    }
-
-    /// The cell with the number of a shape, or the free one where it belongs.
-    #[inline]
-    fn cell_of(&self, shape: Shape) -> usize {
-        let [low, high] = shape.len.to_le_bytes();
-        let key = u32::from_le_bytes([shape.head, shape.width, low, high]);
-        let mut cell = (key.wrapping_mul(0x9e37_79b1) >> (32 - CELL_BITS)) as usize;
-        while let Some(at) = self.cells[cell].checked_sub(FIRST_SHAPE)
-            && self.shapes[usize::from(at)] != shape
-        {
-            cell = (cell + 1) % CELLS;
-        }
-        cell
-    }
-
-    #[cold]
-    fn enter(&mut self, shape: Shape, cell: usize) {
-        let at = u8::try_from(self.shapes.len()).expect("SHAPES_MAX is below 256");
-        self.cells[cell] = FIRST_SHAPE + at;
-        self.shapes.push(shape);
-        self.uses.push(0);
     }
 
     fn often_used(&self) -> Vec<Shape> {
@@ -225,21 +189,5 @@ mod tests {
             assert_eq!(again, first);
         }
         assert_eq!(numbers.often_used().len(), SHAPES_MAX);
-    }
-
-    #[test]
-    fn shapes_of_one_cell_stand_one_behind_the_other() {
-        let shape = |len| Shape {
-            len,
-            ..Shape::default()
-        };
-        let empty = ShapeNumbers::beginning_with(&[]);
-        let of_last_cell = (0..u16::MAX)
-            .map(shape)
-            .filter(|shape| empty.cell_of(*shape) == CELLS - 1);
-        let known: Vec<_> = of_last_cell.take(3).collect();
-        let numbers = ShapeNumbers::beginning_with(&known);
-        let cells: Vec<_> = known.iter().map(|shape| numbers.cell_of(*shape)).collect();
-        assert_eq!(cells, [CELLS - 1, 0, 1]);
     }
 }

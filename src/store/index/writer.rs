@@ -311,10 +311,8 @@ impl IndexWriter {
 
     fn hash(&self, table: u32, cells: impl Iterator<Item = u32>) -> u32 {
         let mut hasher = self.hasher.build_hasher();
-        let mut numbers = std::iter::once(table).chain(cells).map(u64::from);
-        while let Some(number) = numbers.next() {
-            hasher.write_u64(number << 32 | numbers.next().unwrap_or(0));
-        }
+        hasher.write_u32(table);
+        cells.for_each(|cell| hasher.write_u32(cell));
         let [low @ .., _, _, _, _] = hasher.finish().to_le_bytes();
         u32::from_le_bytes(low)
     }
@@ -389,8 +387,8 @@ impl IndexWriter {
         } else {
             (0..).zip(kept).flat_map(held).collect()
         };
-        // Where as many series come as go, a third of these have come when a quarter of all is too old: until then the table
-        // is not written anew for want of room.
+        // Where as many series come as go, a third of these have come when a quarter of all is too old: until then the
+        // table is not written anew for want of room.
         let capacity = kept.len() + kept.len() / (EXPIRED_SHARE as usize - 1) + 2;
         self.index.tables[id as usize] = Some(Arc::new(Table {
             names: table.names.clone(),
