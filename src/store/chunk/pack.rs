@@ -83,6 +83,15 @@ pub(super) fn from_whole(whole: i64, scale: u8) -> u64 {
 /// The smallest scale from `hint` on that gives all values back, and their whole numbers.
 #[inline]
 pub(super) fn scale_of(values: &[u64], hint: u8, wholes: &mut [i64; ROUNDS_MAX]) -> u8 {
+    if hint < RAW && to_wholes(values, hint, wholes) {
+        return hint;
+    }
+    search_scale(values, hint, wholes)
+}
+
+/// The same where `hint` will not do.
+#[inline(never)]
+fn search_scale(values: &[u64], hint: u8, wholes: &mut [i64; ROUNDS_MAX]) -> u8 {
     let mut scale = if hint >= RAW { 0 } else { hint };
     while !to_wholes(values, scale, wholes) {
         let mut refused = values.iter().copied();
@@ -132,16 +141,24 @@ pub(super) struct Packing {
 impl Packing {
     #[inline]
     pub(super) fn of(deltas: &[i64]) -> Self {
-        let (mut all, mut changed) = (0_u64, 0);
-        let (mut least, mut most) = (i64::MAX, i64::MIN);
+        let (mut least, mut most, mut changed) = (i64::MAX, i64::MIN, 0);
         for &delta in deltas {
-            all |= zigzag(delta);
-            changed += u32::from(delta != 0);
             least = least.min(delta);
             most = most.max(delta);
+            changed += u32::from(delta != 0);
         }
         let count = u32::try_from(deltas.len()).unwrap_or(0);
-        let width = 64 - all.leading_zeros();
+        Self::shortest(count, changed, least, most)
+    }
+
+    /// For so many differences, of which some are not 0, and which lie between these.
+    fn shortest(count: u32, changed: u32, least: i64, most: i64) -> Self {
+        let widest = if count > 0 {
+            zigzag(least).max(zigzag(most))
+        } else {
+            0
+        };
+        let width = 64 - widest.leading_zeros();
         let each = count * width;
         let some = count + changed * width;
         let above_width = 64 - most.wrapping_sub(least).cast_unsigned().leading_zeros();
@@ -173,24 +190,16 @@ impl Packing {
             len: 0,
         };
         match self.layout {
-            ABOVE => {
-                for &delta in deltas {
-                    bits.write(delta.wrapping_sub(self.least).cast_unsigned(), width);
-                }
-            }
+            ABOVE => bits.write_all(deltas, width, |delta| {
+                delta.wrapping_sub(self.least).cast_unsigned()
+            }),
             CHANGED => {
-                for &delta in deltas {
-                    bits.write(u64::from(delta != 0), 1);
-                }
+                bits.write_all(deltas, 1, |delta| u64::from(delta != 0));
                 for &delta in deltas.iter().filter(|delta| **delta != 0) {
                     bits.write(zigzag(delta), width);
                 }
             }
-            _ => {
-                for &delta in deltas {
-                    bits.write(zigzag(delta), width);
-                }
-            }
+            _ => bits.write_all(deltas, width, zigzag),
         }
         bits.finish();
     }
@@ -205,6 +214,35 @@ struct BitWriter<'a> {
 }
 
 impl BitWriter<'_> {
+    /// A number of `width` bits for each difference.
+    #[inline]
+    fn write_all(&mut self, deltas: &[i64], width: u32, number: impl Fn(i64) -> u64) {
+        match width {
+            ..=8 => self.write_by::<8>(deltas, width, number),
+            9..=16 => self.write_by::<4>(deltas, width, number),
+            17..=32 => self.write_by::<2>(deltas, width, number),
+            _ => self.write_by::<1>(deltas, width, number),
+        }
+    }
+
+    /// The same where `N` of them fit into a word.
+    #[inline]
+    fn write_by<const N: usize>(
+        &mut self,
+        deltas: &[i64],
+        width: u32,
+        number: impl Fn(i64) -> u64,
+    ) {
+        for deltas in deltas.chunks(N) {
+            let (mut word, mut len) = (0, 0);
+            for &delta in deltas {
+                word |= number(delta) << len;
+                len += width;
+            }
+            self.write(word, len);
+        }
+    }
+
     #[inline]
     fn write(&mut self, value: u64, width: u32) {
         self.word |= value << self.len;
@@ -360,6 +398,8 @@ impl<'a> Differences<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The scale by trying one after the other.
@@ -420,20 +460,36 @@ mod tests {
             &[i64::MIN; 16],
             &[1 << 40, -(1 << 41), 1 << 42, 3, -(1 << 40)],
         ];
-        for deltas in rows {
-            let packing = Packing::of(deltas);
-            let mut chunk = Vec::new();
-            packing.write(deltas, &mut chunk);
-            assert_eq!(chunk.len(), packing.len, "{deltas:?}");
-            chunk.extend([0; super::super::PADDING]);
-            let count = u32::try_from(deltas.len()).unwrap();
-            let (layout, width) = (packing.layout, packing.width);
-            let mut read = Differences::new(&chunk, 0, layout, width, count, Some(7));
-            let mut behind = 7_i64;
-            for delta in deltas {
-                behind = behind.wrapping_sub(*delta);
-                assert_eq!(read.next(), behind, "{deltas:?}");
-            }
+        rows.into_iter().for_each(check_differences);
+    }
+
+    fn check_differences(deltas: &[i64]) {
+        let packing = Packing::of(deltas);
+        let mut chunk = Vec::new();
+        packing.write(deltas, &mut chunk);
+        assert_eq!(chunk.len(), packing.len, "{deltas:?}");
+        chunk.extend([0; super::super::PADDING]);
+        let count = u32::try_from(deltas.len()).unwrap();
+        let (layout, width) = (packing.layout, packing.width);
+        let mut read = Differences::new(&chunk, 0, layout, width, count, Some(7));
+        let mut behind = 7_i64;
+        for delta in deltas {
+            behind = behind.wrapping_sub(*delta);
+            assert_eq!(read.next(), behind, "{deltas:?}");
+        }
+    }
+
+    proptest! {
+        /// Each difference is a number of so many bits at most, so that all widths come.
+        #[test]
+        fn any_differences_are_read_as_they_were_written(
+            bits in 0_u32..64,
+            least in prop_oneof![Just(0), any::<i64>()],
+            numbers in proptest::collection::vec(prop_oneof![Just(0), any::<i64>()], 0..=ROUNDS_MAX),
+        ) {
+            let narrow = |number: &i64| least.wrapping_add(number >> bits);
+            let deltas: Vec<i64> = numbers.iter().map(narrow).collect();
+            check_differences(&deltas);
         }
     }
 }

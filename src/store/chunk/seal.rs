@@ -9,10 +9,15 @@ use std::sync::Arc;
 use super::super::column::{Block, Column, NO_STAMP, STALE, WORD};
 use super::super::edge::{Edge, Lasts, NEVER, advances};
 use super::write::{ChunkWriter, newest_first};
-use super::{Batch, EMPTY, ODD, OWN_STAMPS, PADDING, ROUNDS_MAX, SAME, STRIDE, Shape, marker_ms};
+use super::{
+    Batch, EMPTY, ODD, OWN_STAMPS, PADDING, ROUNDS, ROUNDS_MAX, SAME, STRIDE, Shape, marker_ms,
+};
 
 /// Every so many batches the scales are searched for anew: one that was needed once is not kept for ever.
 const HINT_BATCHES: u32 = 16;
+
+/// The mask of samples in all rounds of a batch.
+const ALL_ROUNDS: u32 = (1 << ROUNDS) - 1;
 
 /// Columns being sealed, slice by slice.
 #[derive(Debug)]
@@ -179,37 +184,62 @@ impl Sealing {
 
     fn seal(&mut self, slot: usize) {
         let (lane, rounds) = (slot % WORD, self.rounds);
-        let group = self.batch.groups.get(slot) as usize;
         let is_regular = self.rows.regular >> lane & 1 == 1;
-        let is_changed = self.rows.changed >> lane & 1 == 1;
         let behind = self.rows.values[rounds][lane];
-        let member = self.members.get(group).copied();
-        if let Some(member) = member.filter(|member| is_regular && member.mask != 0)
-            && !is_changed
-            && member.anchored
-            && behind != STALE
-        {
-            self.batch.samples += u64::from(member.mask.count_ones());
-            self.lasts.push_with_group();
-            self.batch.chunks.push(SAME);
+        if is_regular && self.seal_regular(slot, behind) {
             return;
         }
+        let values = self.values(lane);
+        self.seal_irregular(slot, &values[..rounds], behind);
+    }
+
+    /// By round: the value of a slot.
+    #[inline]
+    fn values(&self, lane: usize) -> [u64; ROUNDS_MAX] {
         let mut values = [STALE; ROUNDS_MAX];
-        let mut any_stale = false;
-        for (value, row) in values.iter_mut().zip(&self.rows.values[..rounds]) {
+        for (value, row) in values.iter_mut().zip(&self.rows.values[..self.rounds]) {
             *value = row[lane];
-            any_stale |= *value == STALE;
         }
-        let values = &values[..rounds];
-        if is_regular
-            && !any_stale
-            && let Some(member) = member.filter(|member| member.mask != 0)
-        {
+        values
+    }
+
+    /// Seals a series that goes on with its group; false: nothing is written, since it or its group lacks samples.
+    #[inline]
+    fn seal_regular(&mut self, slot: usize, behind: u64) -> bool {
+        let lane = slot % WORD;
+        let group = self.batch.groups.get(slot) as usize;
+        let member = self.members.get(group).filter(|member| member.mask != 0);
+        let Some(&Member { mask, anchored }) = member else {
+            return false;
+        };
+        let anchor = (anchored && behind != STALE).then_some(behind);
+        let is_changed = self.rows.changed >> lane & 1 == 1;
+        if !is_changed && anchor.is_some() {
+            self.batch.samples += u64::from(mask.count_ones());
             self.lasts.push_with_group();
-            let anchor = (member.anchored && behind != STALE).then_some(behind);
-            return self.write(slot, member.mask, values, anchor);
+            self.batch.chunks.push(SAME);
+            return true;
         }
-        self.seal_irregular(slot, values, behind);
+        // As nearly all are: in a number of rounds that the compiler knows.
+        if self.rounds == ROUNDS && mask == ALL_ROUNDS {
+            let rows = &self.rows.values;
+            let newest_first: [u64; ROUNDS] = std::array::from_fn(|at| rows[ROUNDS - 1 - at][lane]);
+            if newest_first.contains(&STALE) {
+                return false;
+            }
+            self.lasts.push_with_group();
+            self.write(slot, &newest_first, anchor);
+            return true;
+        }
+        let values = self.values(lane);
+        let values = &values[..self.rounds];
+        if values.contains(&STALE) {
+            return false;
+        }
+        self.lasts.push_with_group();
+        let mut taken = [0; ROUNDS_MAX];
+        self.write(slot, newest_first(values, mask, &mut taken), anchor);
+        true
     }
 
     /// Anything but a series that goes on with its group.
@@ -235,7 +265,8 @@ impl Sealing {
             if mask != 0 && mask == self.members[of_batch].mask {
                 self.lasts.push(end);
                 let anchor = self.anchor(slot, behind, end);
-                return self.write(slot, mask, values, anchor);
+                let mut taken = [0; ROUNDS_MAX];
+                return self.write(slot, newest_first(values, mask, &mut taken), anchor);
             }
         }
         self.seal_odd(slot, last, values, &stamps, behind);
@@ -247,22 +278,21 @@ impl Sealing {
         (value != STALE && column.stamp(slot) > last).then_some(value)
     }
 
-    /// Writes the chunk of a series that has samples in the rounds in which its group has them.
+    /// Writes the chunk of a series that has samples in the rounds in which its group has them: their values, newest
+    /// first.
     #[inline]
-    fn write(&mut self, slot: usize, mask: u32, values: &[u64], anchor: Option<u64>) {
-        self.batch.samples += u64::from(mask.count_ones());
+    fn write(&mut self, slot: usize, values: &[u64], anchor: Option<u64>) {
+        self.batch.samples += values.len() as u64;
         if let Some(anchor) = anchor
             && values.iter().all(|value| *value == anchor)
         {
             self.batch.chunks.push(SAME);
             return;
         }
-        let mut taken = [0; ROUNDS_MAX];
-        let taken = newest_first(values, mask, &mut taken);
         self.writer.begin();
         let (hint, chunks) = (&mut self.hints[slot], &mut self.batch.chunks);
         self.writer
-            .write(taken, anchor, hint, Shape::default(), chunks);
+            .write(values, anchor, hint, Shape::default(), chunks);
     }
 
     /// A series that comes or goes in these rounds, or does not keep to its group. `sample_stamps` are the timestamps of
