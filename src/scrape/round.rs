@@ -410,6 +410,7 @@ impl Round {
 
     /// Counts a known series in and writes its line, unless its fate or the timestamp say otherwise. False: it must
     /// be admitted anew, since the series in whose shadow it stood has not come.
+    #[inline]
     fn take(&mut self, slot: u32, ending: &Ending<'_>) -> bool {
         let series = &self.cache.slots.series[slot as usize];
         self.last_name = Some(series.name);
@@ -432,6 +433,7 @@ impl Round {
     }
 
     /// Writes the line of a series that no rule drops.
+    #[inline]
     fn keep(&mut self, slot: u32, ending: &Ending<'_>) {
         let timestamp_ms = self.timestamp(ending);
         if self.is_ahead(timestamp_ms) {
@@ -447,44 +449,38 @@ impl Round {
         if self.newest_ms.is_none_or(|newest| newest < timestamp_ms) {
             self.newest_ms = Some(timestamp_ms);
         }
-        self.place(start, slot);
+        let line = self.place(start, slot);
         if let Some(recorder) = &mut self.cache.recorder {
             recorder.record(slot, ending.number, timestamp_ms);
         }
         self.cache.write_labels(slot, &mut self.out);
         self.write_ending(ending, timestamp_ms);
-        self.note_birth();
+        if line.born == self.cache.round {
+            self.note_birth(line);
+        }
     }
 
     /// Notes where the line of a series begins.
-    fn place(&mut self, start: u32, slot: u32) {
+    #[inline]
+    fn place(&mut self, start: u32, slot: u32) -> Line {
         let series = &self.cache.slots.series[slot as usize];
-        if self
-            .runs
-            .last()
-            .is_none_or(|run| run.family != series.family)
-        {
-            self.runs.push(Run {
-                family: series.family,
-                first: self.lines.len(),
-            });
+        let (family, born) = (series.family, series.born);
+        if self.runs.last().is_none_or(|run| run.family != family) {
+            let first = self.lines.len();
+            self.runs.push(Run { family, first });
         }
-        self.lines.push(Line {
-            start,
-            slot,
-            born: series.born,
-        });
+        let line = Line { start, slot, born };
+        self.lines.push(line);
+        line
     }
 
-    /// Notes the line written last if its series came in this round, where a recorder is to know.
-    fn note_birth(&mut self) {
-        let Some(&Line { slot, start, born }) = self.lines.last() else {
-            return;
-        };
-        if born == self.cache.round && self.cache.recorder.is_some() {
+    /// Notes the line written last, whose series came in this round, where a recorder is to know.
+    fn note_birth(&mut self, line: Line) {
+        if self.cache.recorder.is_some() {
             let number = u32::try_from(self.lines.len() - 1);
-            let number = number.expect("fewer lines than bytes before `start`");
-            self.births.push(slot, number, &self.out[start as usize..]);
+            let number = number.expect("fewer lines than bytes before its start");
+            let text = &self.out[line.start as usize..];
+            self.births.push(line.slot, number, text);
         }
     }
 

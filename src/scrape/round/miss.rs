@@ -199,9 +199,12 @@ impl Round {
             }
             let start =
                 u32::try_from(self.out.len()).expect("shorter than the text it is taken from");
-            self.place(start, line.slot);
-            self.out.extend_from_slice(&old[line.start as usize..end]);
-            self.note_birth();
+            let text = &old[line.start as usize..end];
+            let line = self.place(start, line.slot);
+            self.out.extend_from_slice(text);
+            if line.born == self.cache.round {
+                self.note_birth(line);
+            }
         }
         self.report.quarantined = names.iter().map(|name| excerpt(name.as_bytes())).collect();
     }
