@@ -422,3 +422,40 @@ impl IndexWriter {
 const fn spread(hash: u32) -> u64 {
     (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn under_steady_churn_a_table_is_written_anew_only_when_rows_expire() {
+        const SERIES: u32 = 100;
+        const CHURN: u32 = 5;
+        const ROUNDS_KEPT: u32 = 20;
+        let mut writer = IndexWriter::default();
+        let mut pods = 0..;
+        let mut enter = |writer: &mut IndexWriter, round: u32, slots: &[u32]| {
+            let pods = pods.by_ref().take(slots.len());
+            let lines = pods.map(|pod: u32| format!("m{{pod=\"p{pod}\"}} 1 1\n"));
+            let lines: Vec<(u32, String)> = slots.iter().copied().zip(lines).collect();
+            let lines = lines.iter().map(|(slot, line)| (*slot, line.as_bytes()));
+            assert_eq!(writer.enter(round, lines), 0);
+        };
+        let grid = |writer: &IndexWriter| Arc::as_ptr(&writer.index.table(0).grid);
+        enter(&mut writer, 0, &Vec::from_iter(0..SERIES));
+        let mut shrunk = 0;
+        for round in 1..300 {
+            let first = round * CHURN % SERIES;
+            let slots = Vec::from_iter(first..first + CHURN);
+            writer.leave_all(&slots, round);
+            let before = grid(&writer);
+            enter(&mut writer, round, &slots);
+            let steady = round > 3 * ROUNDS_KEPT;
+            assert!(!steady || grid(&writer) == before, "no room in {round}");
+            let before = writer.index.table(0).rows;
+            writer.expire(round.saturating_sub(ROUNDS_KEPT));
+            shrunk += u32::from(steady && writer.index.table(0).rows < before);
+        }
+        assert!(shrunk > 10, "{shrunk}");
+    }
+}
