@@ -442,11 +442,11 @@ mod tests {
             assert_eq!(writer.enter(round, lines), 0);
         };
         let grid = |writer: &IndexWriter| Arc::as_ptr(&writer.index.table(0).grid);
-        enter(&mut writer, 0, &Vec::from_iter(0..SERIES));
+        enter(&mut writer, 0, &(0..SERIES).collect::<Vec<_>>());
         let mut shrunk = 0;
         for round in 1..300 {
             let first = round * CHURN % SERIES;
-            let slots = Vec::from_iter(first..first + CHURN);
+            let slots: Vec<u32> = (first..first + CHURN).collect();
             writer.leave_all(&slots, round);
             let before = grid(&writer);
             enter(&mut writer, round, &slots);
