@@ -220,7 +220,7 @@ impl Sealing {
             self.batch.chunks.push(SAME);
             return true;
         }
-        // As nearly all are: in a number of rounds that the compiler knows.
+        // Most that have changed: as many rounds as the compiler knows, and a sample in each.
         if self.rounds == ROUNDS && mask == ALL_ROUNDS {
             let rows = &self.rows.values;
             let newest_first: [u64; ROUNDS] = std::array::from_fn(|at| rows[ROUNDS - 1 - at][lane]);

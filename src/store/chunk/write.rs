@@ -78,13 +78,14 @@ impl ChunkWriter {
         shape: Shape,
         chunks: &mut Vec<u8>,
     ) {
-        // Nearly all chunks have so many values. Where the compiler knows that, a chunk takes a sixth fewer instructions.
+        // Nearly all chunks have so many values: where the compiler knows it, no loop over them counts.
         match <&[u64; ROUNDS]>::try_from(values) {
             Ok(values) => self.write_values(values, anchor, hint, shape, chunks),
             Err(_) => self.write_values(values, anchor, hint, shape, chunks),
         }
     }
 
+    /// The same for one way to know how many values there are.
     #[expect(
         clippy::inline_always,
         reason = "for the length that one of its callers knows"
@@ -111,32 +112,28 @@ impl ChunkWriter {
             behind = whole;
         }
         let deltas = &deltas[..values.len()];
+        let head = shape.head | (scale << 4);
         if anchor.is_some() {
-            return self.write_deltas(deltas, scale, ANCHORED | shape.head, shape.width, chunks);
+            let head = head | ANCHORED;
+            return self.write_deltas(deltas, Shape { head, ..shape }, chunks);
         }
         if let Some(first) = first {
             write_varint(&mut self.before, first);
         }
         let deltas = deltas.get(1..).unwrap_or_default();
-        self.write_deltas(deltas, scale, shape.head, shape.width, chunks);
+        self.write_deltas(deltas, Shape { head, ..shape }, chunks);
     }
 
+    /// Ends the chunk with its differences; `shape` lacks what these decide.
     #[expect(clippy::inline_always, reason = "for the length that its callers know")]
     #[inline(always)]
-    fn write_deltas(
-        &mut self,
-        deltas: &[i64],
-        scale: u8,
-        head: u8,
-        width: u8,
-        chunks: &mut Vec<u8>,
-    ) {
+    fn write_deltas(&mut self, deltas: &[i64], shape: Shape, chunks: &mut Vec<u8>) {
         let packing = Packing::of(deltas);
         let len = self.before.len() + packing.len;
         self.shapes.write(
             Shape {
-                head: packing.layout | head | (scale << 4),
-                width: packing.width | width,
+                head: packing.layout | shape.head,
+                width: packing.width | shape.width,
                 len: u16::try_from(len).expect("16 samples take less than 400 bytes"),
             },
             chunks,
