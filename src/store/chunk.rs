@@ -13,8 +13,9 @@
 //!
 //! Exposition text is decimal, so values are taken as whole numbers of 10^-scale where that gives them back bit for bit
 //! (`v·10^s` rounded and divided again), else as their bits. The timestamps of a group of series are kept once for the
-//! whole group; only a chunk whose series does not follow its group, or comes or goes in these rounds, has a mask, and
-//! timestamps of its own where it must.
+//! whole group; only a chunk whose series does not follow its group, or comes or goes in these rounds, has a mask. Where
+//! another series had the slot before it says which group that was in, and only what no groups say has timestamps of its
+//! own.
 
 mod pack;
 mod seal;
@@ -55,6 +56,9 @@ const ODD: u8 = 8;
 
 /// In the byte of the width: the timestamps are not those of the group.
 const OWN_STAMPS: u8 = 0x80;
+
+/// Below the mask of stale markers: the samples before some round have the timestamps of another group.
+const HAS_EARLIER: u32 = 1;
 
 /// What chunks have in common, 253 shapes stand for nearly all chunks of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -176,13 +180,29 @@ impl Batch {
 
     /// Mask and timestamps of a slot's group.
     fn group(&self, slot: usize) -> (u32, &[i64]) {
-        let rounds = self.numbers.len();
         let group = self.groups.get(slot) as usize;
         let mask = self.masks.get(group).copied().unwrap_or(0);
-        let row = group
-            .checked_mul(rounds)
-            .and_then(|at| self.stamps.get(at..at + rounds));
-        (mask, row.unwrap_or_default())
+        (mask, self.row(group))
+    }
+
+    /// By round: the timestamps of a group; none if there is no such group.
+    fn row(&self, group: usize) -> &[i64] {
+        let rounds = self.numbers.len();
+        let begin = group.checked_mul(rounds);
+        let row = begin.and_then(|begin| self.stamps.get(begin..begin.checked_add(rounds)?));
+        row.unwrap_or_default()
+    }
+
+    /// The timestamps of a slot that another series had before: up to some round those of another group.
+    fn joined(&self, row: &[i64], chunk: &[u8], at: &mut usize) -> [i64; ROUNDS_MAX] {
+        let mut joined = [NO_STAMP; ROUNDS_MAX];
+        joined[..row.len()].copy_from_slice(row);
+        let group = usize::try_from(read_varint(chunk, at)).unwrap_or(usize::MAX);
+        let rounds = usize::try_from(read_varint(chunk, at)).unwrap_or(0);
+        if let Some(earlier) = self.row(group).get(..rounds) {
+            joined[..rounds].copy_from_slice(earlier);
+        }
+        joined
     }
 
     /// The samples of the rounds in `samples` and the stale markers of those in `markers`, newest first.
@@ -239,9 +259,16 @@ impl Batch {
         let mut at = 0;
         let (mut samples, row) = self.group(slot);
         let mut markers = 0;
+        let joined;
+        let mut row = row;
         if head & ODD != 0 {
             samples = read_mask(chunk, &mut at);
-            markers = read_mask(chunk, &mut at);
+            let more = read_mask(chunk, &mut at);
+            markers = more >> 1;
+            if more & HAS_EARLIER != 0 {
+                joined = self.joined(row, chunk, &mut at);
+                row = &joined[..self.numbers.len()];
+            }
         }
         let before = out.len();
         let own_at = at;

@@ -8,7 +8,6 @@
 mod groups;
 mod recorder;
 
-use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -88,13 +87,8 @@ pub struct Birth {
     pub line: Range<usize>,
 }
 
-thread_local! {
-    /// Values on their way into a shortened column, how many is not known before.
-    static CHANGED: RefCell<Vec<u64>> = RefCell::default();
-}
-
-/// Room for so many of them is kept from one column to the next: 512 KiB.
-const CHANGED_KEPT: usize = 1 << 16;
+/// Room for one more value in so many than are expected to have changed.
+const CHANGED_MORE: usize = 16;
 
 impl Column {
     /// No series is left: the cluster has gone, at this time.
@@ -176,6 +170,13 @@ impl Column {
         self.stamps.get(group).copied().unwrap_or(NO_STAMP)
     }
 
+    /// How many values are held: if not of all slots, as many as differ from those of the round behind.
+    pub(super) fn held(&self) -> usize {
+        match &self.values {
+            Values::All(values) | Values::Changed { values, .. } => values.len(),
+        }
+    }
+
     /// The values of all slots, if they stand here: those of a cluster's newest round do.
     pub(super) fn all(&self) -> Option<&[u64]> {
         match &self.values {
@@ -184,30 +185,36 @@ impl Column {
         }
     }
 
-    /// The column as what differs from the one `behind` it, if that is shorter and both hold all values. Calls `gone`
-    /// for each slot that has a value here and none there.
-    pub(super) fn shortened(&self, behind: &Self, mut gone: impl FnMut(u32)) -> Option<Self> {
+    /// The column as what differs from the one `behind` it, if that is shorter and both hold all values: about as many
+    /// values as are `expected`. Calls `gone` for each slot that has a value here and none there.
+    pub(super) fn shortened(
+        &self,
+        behind: &Self,
+        expected: usize,
+        mut gone: impl FnMut(u32),
+    ) -> Option<Self> {
         let (values, next) = (self.all()?, behind.all()?);
         let words = values.len().div_ceil(WORD);
         let (mut is_changed, mut ranks) = (Vec::with_capacity(words), Vec::with_capacity(words));
-        let changed = CHANGED.with_borrow_mut(|changed| {
-            changed.clear();
-            for (word, values) in values.chunks(WORD).enumerate() {
-                let next = next.get(WORD * word..).unwrap_or_default();
-                ranks.push(u32::try_from(changed.len()).expect("slots are 32 bits wide"));
-                let (bits, mut lost) = push_differing(values, next, changed);
-                is_changed.push(bits);
-                while lost != 0 {
-                    let slot = WORD * word + lost.trailing_zeros() as usize;
-                    lost &= lost - 1;
-                    gone(u32::try_from(slot).expect("slots are 32 bits wide"));
-                }
+        let room = expected + expected / CHANGED_MORE + WORD;
+        let mut changed = Vec::with_capacity(room);
+        for (word, values) in values.chunks(WORD).enumerate() {
+            let next = next.get(WORD * word..).unwrap_or_default();
+            ranks.push(u32::try_from(changed.len()).expect("slots are 32 bits wide"));
+            let (bits, mut lost) = push_differing(values, next, &mut changed);
+            is_changed.push(bits);
+            while lost != 0 {
+                let slot = WORD * word + lost.trailing_zeros() as usize;
+                lost &= lost - 1;
+                gone(u32::try_from(slot).expect("slots are 32 bits wide"));
             }
-            let is_shorter = changed.len() <= values.len() - values.len() / 8;
-            let exact = is_shorter.then(|| changed.clone());
-            changed.shrink_to(CHANGED_KEPT);
-            exact
-        });
+        }
+        if changed.len() > values.len() - values.len() / 8 {
+            return None;
+        }
+        if changed.capacity() > changed.len() + changed.len() / 8 + WORD {
+            changed = changed.as_slice().to_vec(); // shrinking may leave the block as large as it was
+        }
         Some(Self {
             number: self.number,
             at_ms: self.at_ms,
@@ -215,7 +222,7 @@ impl Column {
                 slots: values.len(),
                 is_changed,
                 ranks,
-                values: changed?,
+                values: changed,
             },
             stamps: self.stamps.clone(),
             groups: self.groups.clone(),

@@ -18,8 +18,9 @@ pub(super) struct Edge {
     pub(super) hints: Arc<Vec<u8>>,
     /// Shapes that many chunks of the last batch had.
     pub(super) shapes: Arc<Vec<Shape>>,
-    /// Batches sealed so far.
+    /// Batches sealed so far, and the bytes of the chunks in the last one.
     pub(super) count: u32,
+    pub(super) chunk_bytes: usize,
 }
 
 /// By slot: the timestamp of the last sample.

@@ -3,8 +3,8 @@
 //! In: births and deaths of series. Out: the series that a set of matchers selects, label names and values.
 //!
 //! Series of one metric with the same label names are a *table*: one row a series, one column a label, each cell the
-//! number of a text. A label that all rows share (the name, the cluster, mostly the job) takes one cell. So a matcher
-//! is decided for a whole table where it can be, and else by looking up one byte a row: whether a text matches is
+//! number of a text ([`grid`]). A label that all rows share (the name, the cluster, mostly the job) takes one cell. So a
+//! matcher is decided for a whole table where it can be, and else by looking up one byte a row: whether a text matches is
 //! found out once per query and text. Postings would select a lone label of a million series faster and cost four
 //! bytes a label and series; a table costs about half of that and hands the labels out as well.
 //!
@@ -13,160 +13,21 @@
 //! writer copies the blocks that it changes.
 
 mod dictionary;
+mod grid;
 mod writer;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
 use self::dictionary::Texts;
+pub(super) use self::grid::{ALIVE, Tenancy};
+use self::grid::{Column, Grid};
 pub(super) use self::writer::IndexWriter;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
-
-/// When a series had a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tenancy {
-    pub(super) slot: u32,
-    /// Number of the first round with the series.
-    pub(super) born: u32,
-    /// Number of the first round without it; [`ALIVE`] while there is none.
-    pub(super) died: u32,
-}
-
-pub(super) const ALIVE: u32 = u32::MAX;
-
-/// A label of all rows.
-#[derive(Debug)]
-enum Cells {
-    One(u32),
-    Each(Box<[AtomicU32]>),
-}
-
-impl Cells {
-    /// A cell for each row, with room for `capacity` rows.
-    fn with(ids: impl Iterator<Item = u32>, capacity: usize) -> Self {
-        let mut cells = Vec::with_capacity(capacity);
-        cells.extend(ids.map(AtomicU32::new));
-        cells.resize_with(capacity, AtomicU32::default);
-        Self::Each(cells.into())
-    }
-
-    #[inline]
-    fn get(&self, row: usize) -> u32 {
-        match self {
-            Self::One(id) => *id,
-            Self::Each(ids) => ids[row].load(Ordering::Relaxed),
-        }
-    }
-}
-
-/// Rows and room for more. What readers know of is not written again, but for deaths.
-#[derive(Debug)]
-struct Grid {
-    columns: Vec<Cells>,
-    /// Slot, born, died.
-    tenancies: Box<[[AtomicU32; 3]]>,
-}
-
-impl Grid {
-    /// Without rows and without room.
-    fn empty(columns: usize) -> Self {
-        Self {
-            columns: std::iter::repeat_with(|| Cells::One(0))
-                .take(columns)
-                .collect(),
-            tenancies: Box::default(),
-        }
-    }
-
-    /// A copy of some rows, in which there is room for `capacity`, and in the columns also for these cells.
-    fn of_rows(
-        &self,
-        rows: &(impl ExactSizeIterator<Item = u32> + Clone),
-        capacity: usize,
-        cells: Option<&[u32]>,
-    ) -> Self {
-        let columns = self.columns.iter().enumerate().map(|(at, column)| {
-            let more = cells.map(|cells| cells[at]);
-            match (column, more) {
-                (Cells::One(_), Some(more)) if rows.len() == 0 => Cells::One(more),
-                (&Cells::One(known), more) if more.is_none_or(|more| more == known) => {
-                    Cells::One(known)
-                }
-                (&Cells::One(known), _) => Cells::with(rows.clone().map(|_| known), capacity),
-                (Cells::Each(ids), _) => {
-                    let id = |row| ids[row as usize].load(Ordering::Relaxed);
-                    Cells::with(rows.clone().map(id), capacity)
-                }
-            }
-        });
-        let tenancy = |row| {
-            let Tenancy { slot, born, died } = self.tenancy(row);
-            [slot, born, died].map(AtomicU32::new)
-        };
-        let mut tenancies = Vec::with_capacity(capacity);
-        tenancies.extend(rows.clone().map(tenancy));
-        tenancies.resize_with(capacity, Default::default);
-        Self {
-            columns: columns.collect(),
-            tenancies: tenancies.into(),
-        }
-    }
-
-    /// Whether a row with these cells can be written at a place.
-    fn has_room(&self, row: usize, cells: &[u32]) -> bool {
-        let mut columns = self.columns.iter().zip(cells);
-        let fits = |(column, cell): (&Cells, &u32)| match column {
-            Cells::One(known) => known == cell,
-            Cells::Each(_) => true,
-        };
-        row < self.tenancies.len() && columns.all(fits)
-    }
-
-    fn put(&self, row: u32, cells: &[u32]) {
-        for (column, cell) in self.columns.iter().zip(cells) {
-            if let Cells::Each(ids) = column {
-                ids[row as usize].store(*cell, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn put_tenancy(&self, row: u32, tenancy: Tenancy) {
-        let values = [tenancy.slot, tenancy.born, tenancy.died];
-        for (place, value) in self.tenancies[row as usize].iter().zip(values) {
-            place.store(value, Ordering::Relaxed);
-        }
-    }
-
-    #[inline]
-    fn tenancy(&self, row: u32) -> Tenancy {
-        let [slot, born, died] = &self.tenancies[row as usize];
-        Tenancy {
-            slot: slot.load(Ordering::Relaxed),
-            born: born.load(Ordering::Relaxed),
-            died: died.load(Ordering::Relaxed),
-        }
-    }
-
-    #[inline]
-    fn died(&self, row: u32) -> u32 {
-        self.tenancies[row as usize][2].load(Ordering::Relaxed)
-    }
-
-    fn bytes(&self) -> usize {
-        let each = |column: &Cells| match column {
-            Cells::One(_) => 0,
-            Cells::Each(ids) => 4 * ids.len(),
-        };
-        size_of::<Self>()
-            + self.columns.iter().map(each).sum::<usize>()
-            + size_of::<Cells>() * self.columns.capacity()
-            + size_of::<Tenancy>() * self.tenancies.len()
-    }
-}
 
 /// Series of one metric name that have the same label names.
 #[derive(Clone, Debug)]
@@ -194,24 +55,34 @@ impl Table {
         (0..self.rows).filter(move |row| self.grid.died(*row) >= oldest)
     }
 
-    /// Appends a row.
-    fn push(&mut self, cells: &[u32], tenancy: Tenancy) -> u32 {
+    /// Appends a row; `hash` is that of its texts.
+    fn push(&mut self, hash: u32, cells: &[u32], tenancy: Tenancy) -> u32 {
         let (row, len) = (self.rows, self.rows as usize);
-        if !self.grid.has_room(len, cells) {
-            let room = self.grid.tenancies.len();
-            let capacity = if len < room { room } else { len + len / 8 + 2 };
+        if !self.grid.has_room(row, cells) {
+            let room = self.grid.capacity();
+            let capacity = if len < room {
+                room
+            } else {
+                len + self.growth(tenancy.born) + 2
+            };
             self.grid = Arc::new(self.grid.of_rows(&(0..row), capacity, Some(cells)));
         }
-        self.grid.put(row, cells);
-        self.grid.put_tenancy(row, tenancy);
+        self.grid.put(row, hash, cells, tenancy);
         self.rows += 1;
         row
+    }
+
+    /// For how many rows more there is to be room, when a series comes in round `born`. Where series come after the first
+    /// round, as many are about to go: a table of theirs grows until the first rows expire, and is copied each time.
+    fn growth(&self, born: u32) -> usize {
+        let comes_later = self.rows > 0 && self.grid.tenancy(0).born != born;
+        self.rows as usize / if comes_later { 3 } else { 8 }
     }
 
     /// A series comes again, in another slot.
     fn renew(&mut self, row: u32, tenancy: Tenancy) {
         if Arc::get_mut(&mut self.grid).is_none() {
-            let room = self.grid.tenancies.len();
+            let room = self.grid.capacity();
             self.grid = Arc::new(self.grid.of_rows(&(0..self.rows), room, None));
         }
         let last = self.grid.tenancy(row);
@@ -310,11 +181,8 @@ impl Index {
         place: Place,
     ) -> impl ExactSizeIterator<Item = (&Arc<str>, &Arc<str>)> {
         let table = self.table(place.table);
-        let columns = table.names.iter().zip(&table.grid.columns);
-        columns.map(move |(name, cells)| {
-            let value = cells.get(place.row as usize);
-            (self.texts.get(*name), self.texts.get(value))
-        })
+        let labels = table.names.iter().zip(table.grid.cells(place.row));
+        labels.map(|(name, value)| (self.texts.get(*name), self.texts.get(value)))
     }
 
     /// Appends a number for each of these rows of a table, the same for those that have the same values of the labels
@@ -331,11 +199,11 @@ impl Index {
         let first = numbers.len();
         numbers.extend(rows.clone().map(|_| from));
         let mut next = from + 1;
-        for (&name, column) in table.names.iter().zip(&table.grid.columns) {
+        for (&name, column) in table.names.iter().zip(table.grid.columns()) {
             if (next - from) as usize == numbers.len() - first {
                 break; // no two rows are alike
             }
-            let Cells::Each(values) = column else {
+            let Column::Each(at) = *column else {
                 continue; // all rows are alike in it
             };
             if !counts(self.texts.get(name)) {
@@ -345,7 +213,8 @@ impl Index {
             let mut known: HashMap<(u32, u32), u32> = HashMap::new();
             let mut last = None; // rows that are alike often come one after the other
             for (row, number) in rows.clone().zip(&mut numbers[first..]) {
-                let pair = (*number, values[row as usize].load(Ordering::Relaxed));
+                let value = table.grid.row(row)[at].load(Ordering::Relaxed);
+                let pair = (*number, value);
                 *number = match last {
                     Some((known, number)) if known == pair => number,
                     _ => *known.entry(pair).or_insert_with(|| {
@@ -381,18 +250,18 @@ impl Index {
         found: &mut impl FnMut(Place),
     ) {
         let table = self.table(id);
-        let mut open: Vec<(usize, &[AtomicU32])> = Vec::new();
+        let mut open: Vec<(usize, usize)> = Vec::new();
         for (number, verdict) in verdicts.iter_mut().enumerate() {
             let name = verdict.matcher.name();
             let column = table
                 .names
                 .iter()
                 .position(|known| **self.texts.get(*known) == *name);
-            let taken = match column.map(|at| &table.grid.columns[at]) {
+            let taken = match column.map(|at| table.grid.columns()[at]) {
                 None => verdict.of_none,
-                Some(Cells::One(value)) => verdict.takes(*value),
-                Some(Cells::Each(values)) => {
-                    open.push((number, values));
+                Some(Column::One(value)) => verdict.takes(value),
+                Some(Column::Each(at)) => {
+                    open.push((number, at));
                     true
                 }
             };
@@ -401,8 +270,9 @@ impl Index {
             }
         }
         for row in table.held(oldest) {
-            let takes = |(number, values): &(usize, &[AtomicU32])| {
-                verdicts[*number].takes(values[row as usize].load(Ordering::Relaxed))
+            let cells = table.grid.row(row);
+            let takes = |&(number, at): &(usize, usize)| {
+                verdicts[number].takes(cells[at].load(Ordering::Relaxed))
             };
             if open.iter().all(takes) {
                 found(Place { table: id, row });
@@ -468,11 +338,11 @@ impl Index {
                 .names
                 .iter()
                 .position(|known| **self.texts.get(*known) == *name);
-            match at.map(|at| &table.grid.columns[at]) {
+            match at.map(|at| table.grid.columns()[at]) {
                 None => {}
-                Some(Cells::One(value)) => seen[*value as usize] = true,
-                Some(Cells::Each(values)) => {
-                    let value = |row| values[row as usize].load(Ordering::Relaxed) as usize;
+                Some(Column::One(value)) => seen[value as usize] = true,
+                Some(Column::Each(at)) => {
+                    let value = |row| table.grid.row(row)[at].load(Ordering::Relaxed) as usize;
                     rows.for_each(|row: u32| seen[value(row)] = true);
                 }
             }

@@ -284,6 +284,9 @@ impl ClusterWindow {
             own.push(OwnSample { at_ms, up, age });
         }
         writer.forget(oldest_ms);
+        if !up {
+            writer.expire(); // where rounds come, a step of theirs does it
+        }
         self.publish(&writer);
     }
 
@@ -292,6 +295,7 @@ impl ClusterWindow {
         let mut writer = self.lock();
         Arc::make_mut(&mut writer.own).retain(|sample| sample.at_ms >= oldest_ms);
         writer.forget(oldest_ms);
+        while !writer.expire() {}
         self.publish(&writer);
     }
 
@@ -318,15 +322,23 @@ impl Writer {
                 Arc::make_mut(era).forget_batches(oldest_ms);
             }
         }
-        let Some((era, index)) = &mut self.current else {
+        let Some((era, _)) = &mut self.current else {
             return;
         };
         era.forget_batches(oldest_ms);
         era.forget_columns(oldest_ms);
-        if let Some(oldest) = era.oldest_number() {
-            index.expire(oldest);
-            index.publish(&mut era.index);
-        }
+    }
+
+    /// Forgets labels of series that have left with the oldest rounds; false: there may be more of them.
+    fn expire(&mut self) -> bool {
+        let Some((era, index)) = &mut self.current else {
+            return true;
+        };
+        let is_done = era
+            .oldest_number()
+            .is_none_or(|oldest| index.expire(oldest));
+        index.publish(&mut era.index);
+        is_done
     }
 }
 

@@ -84,7 +84,7 @@ impl Sealing {
             stamps,
             masks: members.iter().map(|member| member.mask).collect(),
             groups: groups.clone(),
-            chunks: Vec::with_capacity(slots * 4),
+            chunks: Vec::with_capacity((4 * slots).max(edge.chunk_bytes + edge.chunk_bytes / 16)),
             starts: Vec::with_capacity(slots.div_ceil(STRIDE)),
             shapes: Vec::new(),
             slots,
@@ -147,8 +147,12 @@ impl Sealing {
 
     /// The batch, and what is known at its end.
     pub(in crate::store) fn finish(mut self) -> (Batch, Edge) {
-        // A copy: shrinking leaves a block of up to twice the size in use.
-        self.batch.chunks = [&self.batch.chunks[..], &[0; PADDING]].concat();
+        self.edge.chunk_bytes = self.batch.chunks.len();
+        self.batch.chunks.extend([0; PADDING]);
+        if self.batch.chunks.capacity() > self.batch.chunks.len() / 8 * 9 {
+            // A copy: shrinking leaves a block of up to twice the size in use.
+            self.batch.chunks = self.batch.chunks.as_slice().to_vec();
+        }
         self.edge.lasts = Arc::new(self.lasts);
         let (shapes, often_used) = self.writer.into_shapes();
         self.batch.shapes = shapes;
@@ -295,6 +299,18 @@ impl Sealing {
             .write(values, anchor, hint, Shape::default(), chunks);
     }
 
+    /// The group whose timestamps the samples in the first rounds have: that of the series that had the slot then.
+    fn earlier_group(&self, slot: usize, samples: u32, stamps: &[i64]) -> Option<u32> {
+        let first = samples.trailing_zeros() as usize;
+        let group = self.columns[first].groups.get(slot);
+        let row = self.batch.row(group as usize);
+        let mut rounds = stamps.iter().enumerate();
+        let is_its = |(round, stamp): (usize, &i64)| {
+            samples >> round & 1 == 0 || row.get(round) == Some(stamp)
+        };
+        rounds.all(is_its).then_some(group)
+    }
+
     /// A series that comes or goes in these rounds, or does not keep to its group. `sample_stamps` are the timestamps of
     /// its samples, by round.
     fn seal_odd(
@@ -307,7 +323,9 @@ impl Sealing {
     ) {
         let (mut samples, mut markers) = (0_u32, 0_u32);
         let mut stamps = [0; ROUNDS_MAX];
-        let mut own = false;
+        // Whether a marker's timestamp is another than that of its round; the round from which on those of the samples are
+        // the group's.
+        let (mut own, mut group_from) = (false, 0);
         let row = self.batch.group(slot).1;
         let mut latest_ms = self.batch.latest_ms;
         for (round, (&value, &stamp)) in values.iter().zip(sample_stamps).enumerate() {
@@ -325,7 +343,9 @@ impl Sealing {
             if stamp > last {
                 samples |= 1 << round;
                 stamps[round] = stamp;
-                own |= row.get(round) != Some(&stamp);
+                if row.get(round) != Some(&stamp) {
+                    group_from = round + 1;
+                }
                 last = stamp;
             }
         }
@@ -336,7 +356,13 @@ impl Sealing {
             self.batch.chunks.push(EMPTY);
             return;
         }
-        self.writer.masks(samples, markers);
+        let mut earlier = None;
+        if group_from > 0 && !own {
+            let group = self.earlier_group(slot, samples, &stamps[..group_from]);
+            earlier = group.map(|group| (group, group_from));
+        }
+        own |= group_from > 0 && earlier.is_none();
+        self.writer.masks(samples, markers, earlier);
         if own {
             self.writer.stamps(&stamps, samples | markers);
         }

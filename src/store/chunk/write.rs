@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::pack::{Packing, scale_of, to_whole, write_varint};
-use super::{ANCHORED, FIRST_SHAPE, ROUNDS, ROUNDS_MAX, SHAPES_MAX, SPELLED, Shape};
+use super::{ANCHORED, FIRST_SHAPE, HAS_EARLIER, ROUNDS, ROUNDS_MAX, SHAPES_MAX, SPELLED, Shape};
 
 /// The next batch begins with those shapes that at least so many chunks of the one before had.
 const SHAPE_USES: u32 = 16;
@@ -52,11 +52,17 @@ impl ChunkWriter {
         self.before.clear();
     }
 
-    /// Begins a chunk with the rounds of its samples and its stale markers.
-    pub(super) fn masks(&mut self, samples: u32, markers: u32) {
+    /// Begins a chunk with the rounds of its samples and its stale markers. `earlier`: the group whose timestamps the
+    /// samples before a round have, and that round.
+    pub(super) fn masks(&mut self, samples: u32, markers: u32, earlier: Option<(u32, usize)>) {
         self.before.clear();
         write_varint(&mut self.before, samples.into());
-        write_varint(&mut self.before, markers.into());
+        let has_earlier = if earlier.is_some() { HAS_EARLIER } else { 0 };
+        write_varint(&mut self.before, (markers << 1 | has_earlier).into());
+        if let Some((group, round)) = earlier {
+            write_varint(&mut self.before, group.into());
+            write_varint(&mut self.before, round.try_into().unwrap_or(0));
+        }
     }
 
     /// The timestamps of the rounds in `mask`, newest first.

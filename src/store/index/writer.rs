@@ -3,57 +3,80 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::dictionary::Dictionary;
-use super::{ALIVE, Grid, Index, Place, Table, Tenancy};
+use super::grid::{ALIVE, Grid, Tenancy};
+use super::{Index, Place, Table};
 use crate::model::labels::METRIC_NAME;
 use crate::parse::finished::{Label, LabelReader};
 
 /// A table is written anew when one row in so many is too old.
 const EXPIRED_SHARE: u32 = 4;
 
+/// Rows that expire in one step: some 2 ms.
+const EXPIRED_STEP: usize = 4096;
+
 /// Writes the index of an era.
 #[derive(Debug, Default)]
 pub(in crate::store) struct IndexWriter {
     index: Index,
     hasher: DefaultHashBuilder,
-    /// A text is used by each row that has it as a value, by each table and by the latest series that have it as a name.
+    /// A text is used by each row that has it as a value of its own, by each table that has it as a name or as the value
+    /// of all rows, and by the latest series.
     dictionary: Dictionary,
     /// Tables by metric name and label names.
     tables: HashMap<(u32, Arc<[u32]>), u32>,
     free_tables: Vec<u32>,
     /// By slot.
-    seats: Vec<Seat>,
-    /// Rows without a slot, by the hash of their cells: a series that comes again has its row again.
-    resting: HashTable<Seat>,
-    /// Where rows died, in the order of the rounds.
+    seats: Vec<Place>,
+    /// By table.
+    ended: Vec<Ended>,
+    /// Where rows died, in the order of the rounds: round and table.
     dead: VecDeque<(u32, u32)>,
-    /// By table: how many of its rows are too old; some may have come again.
-    expired: HashMap<u32, u32>,
     /// The series entered last.
     latest: Latest,
     /// Whether readers do not see the latest yet.
     changed: bool,
 }
 
-/// The row of a slot, and the hash of its cells.
+/// The seat of a slot without a series. A value of its own rather than an `Option`, which would take a half more.
+const NO_SEAT: Place = Place {
+    table: u32::MAX,
+    row: u32::MAX,
+};
+
+/// The rows of a table that have no slot any more.
+#[derive(Debug, Default)]
+struct Ended {
+    /// By the hash of their texts: a series that comes again has its row again. A table of hashes for each table of rows,
+    /// since the series of one metric come and go together.
+    rows: HashTable<Resting>,
+    /// How many of them are too old; some of these may have come again.
+    expired: u32,
+}
+
+/// A row without a slot, and its hash, so that the table of them need not look at rows to grow.
 #[derive(Clone, Copy, Debug)]
-struct Seat {
-    place: Place,
+struct Resting {
+    row: u32,
     hash: u32,
 }
 
-/// A value of its own rather than an `Option`, which would take a third more.
-const NO_SEAT: Seat = Seat {
-    place: Place {
-        table: u32::MAX,
-        row: u32::MAX,
-    },
-    hash: 0,
-};
+impl Ended {
+    fn insert(&mut self, row: Resting) {
+        let hash = |row: &Resting| spread(row.hash);
+        self.rows.insert_unique(hash(&row), row, hash);
+    }
+
+    fn remove(&mut self, row: Resting) {
+        let is_it = |other: &Resting| other.row == row.row;
+        if let Ok(found) = self.rows.find_entry(spread(row.hash), is_it) {
+            found.remove();
+        }
+    }
+}
 
 /// What a series looked like. Series come sorted by family, so the next one mostly has the same labels and, but for a
 /// few, the same values.
@@ -61,10 +84,9 @@ const NO_SEAT: Seat = Seat {
 struct Latest {
     /// By the place of a label in the line: its column.
     columns: Vec<usize>,
-    /// By column: the text of the name, in use as long as this is the latest. Sorted by text.
+    /// By column: the text of the name. Sorted by text.
     names: Arc<[u32]>,
-    /// By column: the text of the value. In use by the row of the series, so it counts until something leaves: while
-    /// series enter one after the other.
+    /// By column: the text of the value.
     cells: Vec<u32>,
     /// The column of the metric's name.
     metric: usize,
@@ -77,12 +99,12 @@ impl IndexWriter {
     pub(in crate::store) fn enter<'a>(
         &mut self,
         number: u32,
-        series: impl Iterator<Item = (u32, &'a [u8])>,
+        series: impl Iterator<Item = (u32, &'a [u8])> + Clone,
     ) -> usize {
+        let slots: Vec<u32> = series.clone().map(|(slot, _)| slot).collect();
+        self.leave_all(&slots, number);
         let (mut reader, mut unread) = (LabelReader::default(), 0);
         for (slot, line) in series {
-            let before = self.vacate(slot);
-            self.end(before, number);
             if reader.read(line) {
                 self.enter_one(slot, number, &reader);
             } else {
@@ -111,25 +133,19 @@ impl IndexWriter {
         if at >= self.seats.len() {
             self.seats.resize(at + 1, NO_SEAT);
         }
-        self.seats[at] = Seat {
-            place: Place { table, row },
-            hash,
-        };
+        self.seats[at] = Place { table, row };
     }
 
-    /// The latest series is one with the same names as the one before it, whose row holds its texts, and with other
-    /// values in some.
+    /// The latest series is one with the same names as the one before it, and with other values in some.
     fn change_cells(&mut self, labels: &[Label<'_>], changed: &[usize]) {
         let Latest { cells, columns, .. } = &mut self.latest;
-        for cell in &*cells {
-            self.dictionary.reuse(*cell);
-        }
         let texts = &mut self.index.texts;
         for &at in changed {
             let cell = &mut cells[columns[at]];
-            self.dictionary.release(texts, *cell);
             let value = &labels[at].value;
-            *cell = self.dictionary.acquire_behind(*cell, texts, value);
+            let text = self.dictionary.acquire_behind(*cell, texts, value);
+            self.dictionary
+                .release(texts, std::mem::replace(cell, text));
         }
     }
 
@@ -155,45 +171,50 @@ impl IndexWriter {
             table: u32::MAX,
         };
         let before = std::mem::replace(&mut self.latest, latest);
-        for name in &*before.names {
-            self.dictionary.release(&mut self.index.texts, *name);
+        for text in before.names.iter().chain(&before.cells) {
+            self.dictionary.release(&mut self.index.texts, *text);
         }
     }
 
     /// The series of these slots are no longer there, from round `number` on.
     pub(in crate::store) fn leave_all(&mut self, slots: &[u32], number: u32) {
         // All seats first, then all rows: each step waits for memory of its own.
-        let left: Vec<Seat> = slots.iter().map(|slot| self.vacate(*slot)).collect();
+        let left: Vec<Place> = slots.iter().map(|slot| self.vacate(*slot)).collect();
         for seat in left {
             self.end(seat, number);
         }
     }
 
     /// The slot has no series from now on; returns the seat of the one that it had.
-    fn vacate(&mut self, slot: u32) -> Seat {
+    fn vacate(&mut self, slot: u32) -> Place {
         let seat = self.seats.get_mut(slot as usize);
         seat.map_or(NO_SEAT, |seat| std::mem::replace(seat, NO_SEAT))
     }
 
     /// A series that had this seat, if any had, is no longer there, from round `number` on.
-    fn end(&mut self, seat: Seat, number: u32) {
-        let place = seat.place;
-        if place == NO_SEAT.place {
+    fn end(&mut self, seat: Place, number: u32) {
+        if seat == NO_SEAT {
             return;
         }
-        let grid = &self.index.table(place.table).grid;
-        grid.tenancies[place.row as usize][2].store(number, Ordering::Relaxed);
-        self.dead.push_back((number, place.table));
-        self.rest(seat);
+        let grid = &self.index.table(seat.table).grid;
+        grid.end(seat.row, number);
+        let row = Resting {
+            row: seat.row,
+            hash: grid.hash(seat.row),
+        };
+        self.ended[seat.table as usize].insert(row);
+        self.dead.push_back((number, seat.table));
     }
 
-    /// Forgets rows that were not there in round `oldest` or later: in tables where they are many.
-    pub(in crate::store) fn expire(&mut self, oldest: u32) {
-        let mut touched = Vec::new();
-        while let Some(&(_, table)) = self.dead.front().filter(|(died, _)| *died < oldest) {
-            self.dead.pop_front();
-            *self.expired.entry(table).or_default() += 1;
-            touched.push(table);
+    /// Forgets rows that were not there in round `oldest` or later: in tables where they are many. False: it has gone over
+    /// [`EXPIRED_STEP`] of them, and there may be more.
+    pub(in crate::store) fn expire(&mut self, oldest: u32) -> bool {
+        let is_old = |&&(died, _): &&(u32, u32)| died < oldest;
+        let old = self.dead.iter().take(EXPIRED_STEP).take_while(is_old);
+        let old = old.count();
+        let mut touched: Vec<u32> = self.dead.drain(..old).map(|(_, table)| table).collect();
+        for &table in &touched {
+            self.ended[table as usize].expired += 1;
         }
         touched.sort_unstable();
         touched.dedup();
@@ -201,13 +222,14 @@ impl IndexWriter {
             let rows = self.index.tables[table as usize]
                 .as_ref()
                 .map_or(0, |t| t.rows);
-            let expired = self.expired.get(&table).copied().unwrap_or(0);
+            let expired = &mut self.ended[table as usize].expired;
             if expired.saturating_mul(EXPIRED_SHARE) >= rows {
-                self.expired.remove(&table);
+                *expired = 0;
                 self.changed = true;
                 self.expire_rows(table, oldest);
             }
         }
+        old < EXPIRED_STEP
     }
 
     /// Makes what readers see the latest.
@@ -215,9 +237,11 @@ impl IndexWriter {
         if !std::mem::take(&mut self.changed) {
             return;
         }
-        let seats = size_of::<Seat>() * self.seats.capacity();
-        let resting = (size_of::<Seat>() + 1) * self.resting.capacity();
-        self.index.other_bytes = self.dictionary.bytes() + seats + resting;
+        let seats = size_of::<Place>() * self.seats.capacity();
+        let of_table =
+            |ended: &Ended| size_of::<Ended>() + (size_of::<Resting>() + 1) * ended.rows.capacity();
+        let ended: usize = self.ended.iter().map(of_table).sum();
+        self.index.other_bytes = self.dictionary.bytes() + seats + ended;
         *seen = Arc::new(self.index.clone());
     }
 
@@ -244,6 +268,7 @@ impl IndexWriter {
         }
         let id = self.free_tables.pop().unwrap_or_else(|| {
             self.index.tables.push(None);
+            self.ended.push(Ended::default());
             u32::try_from(self.index.tables.len() - 1).expect("not more tables than series")
         });
         self.index.tables[id as usize] = Some(Arc::new(Table {
@@ -266,47 +291,26 @@ impl IndexWriter {
     /// A row for the latest series: the one that it had, or a new one.
     fn add_latest(&mut self, hash: u32, tenancy: Tenancy) -> u32 {
         let Latest { cells, table, .. } = &self.latest;
-        let has_cells = |seat: &Seat| self.has_cells(seat.place, *table, cells);
-        let resting = self.resting.find(spread(hash), has_cells).copied();
-        let of_table = self.index.tables[*table as usize].as_mut();
+        let at = *table as usize;
+        let is_it = |row: &Resting| row.hash == hash && self.has_cells(*table, row.row, cells);
+        let resting = self.ended[at].rows.find(spread(hash), is_it).copied();
+        let of_table = self.index.tables[at].as_mut();
         let of_table = Arc::make_mut(of_table.expect("a place is in a table that is there"));
-        let Some(seat) = resting else {
-            self.index.rows += 1;
-            return of_table.push(cells, tenancy);
-        };
-        of_table.renew(seat.place.row, tenancy);
-        self.forget_resting(seat);
-        self.release_row(seat.place);
-        seat.place.row
-    }
-
-    /// A row has no slot from now on.
-    fn rest(&mut self, seat: Seat) {
-        let hash = |seat: &Seat| spread(seat.hash);
-        self.resting.insert_unique(spread(seat.hash), seat, hash);
-    }
-
-    fn forget_resting(&mut self, seat: Seat) {
-        let is_seat = |other: &Seat| other.place == seat.place;
-        if let Ok(found) = self.resting.find_entry(spread(seat.hash), is_seat) {
-            found.remove();
+        if let Some(resting) = resting {
+            of_table.renew(resting.row, tenancy);
+            self.ended[at].remove(resting);
+            return resting.row;
         }
+        self.index.rows += 1;
+        let before = (of_table.rows, of_table.grid.clone());
+        let row = of_table.push(hash, cells, tenancy);
+        self.dictionary.use_row(cells, &of_table.grid, before);
+        row
     }
 
-    fn has_cells(&self, place: Place, table: u32, cells: &[u32]) -> bool {
-        let columns = &self.index.table(place.table).grid.columns;
-        let row = place.row as usize;
-        place.table == table
-            && columns
-                .iter()
-                .zip(cells)
-                .all(|(column, &cell)| column.get(row) == cell)
-    }
-
-    fn hash_of_row(&self, place: Place) -> u32 {
-        let columns = &self.index.table(place.table).grid.columns;
-        let row = place.row as usize;
-        self.hash(place.table, columns.iter().map(|column| column.get(row)))
+    fn has_cells(&self, table: u32, row: u32, cells: &[u32]) -> bool {
+        let of_row = self.index.table(table).grid.cells(row);
+        of_row.eq(cells.iter().copied())
     }
 
     fn hash(&self, table: u32, cells: impl Iterator<Item = u32>) -> u32 {
@@ -320,8 +324,7 @@ impl IndexWriter {
     /// Gives back the texts of one row.
     fn release_row(&mut self, place: Place) {
         let table = self.index.table(place.table).clone();
-        for column in &table.grid.columns {
-            let text = column.get(place.row as usize);
+        for text in table.grid.own_cells(place.row) {
             self.dictionary.release(&mut self.index.texts, text);
         }
     }
@@ -336,10 +339,7 @@ impl IndexWriter {
                 kept.push(row);
                 continue;
             }
-            let place = Place { table: id, row };
-            let hash = self.hash_of_row(place);
-            self.forget_resting(Seat { place, hash });
-            self.release_row(place);
+            self.release_row(Place { table: id, row });
         }
         self.index.rows -= table.rows as usize - kept.len();
         if kept.is_empty() {
@@ -354,27 +354,24 @@ impl IndexWriter {
         Arc::make_mut(&mut self.index.by_name).retain(|other| *other != id);
         self.index.tables[id as usize] = None;
         self.free_tables.push(id);
-        for name in &*table.names {
-            self.dictionary.release(&mut self.index.texts, *name);
+        self.ended[id as usize] = Ended::default();
+        for text in table.names.iter().copied().chain(table.grid.shared_cells()) {
+            self.dictionary.release(&mut self.index.texts, text);
         }
     }
 
     /// Moves the rows that stay together.
     fn keep_rows(&mut self, id: u32, table: &Table, kept: &[u32], oldest: u32) {
-        let mut resting = Vec::new();
+        let ended = &mut self.ended[id as usize];
+        ended.rows.clear();
         for (row, &old) in (0..).zip(kept) {
-            let (tenancy, place) = (table.tenancy(old), Place { table: id, row });
+            let tenancy = table.tenancy(old);
             if tenancy.died == ALIVE {
-                self.seats[tenancy.slot as usize].place = place;
+                self.seats[tenancy.slot as usize] = Place { table: id, row };
             } else {
-                let old = Place { row: old, ..place };
-                let hash = self.hash_of_row(old);
-                self.forget_resting(Seat { place: old, hash });
-                resting.push(Seat { place, hash });
+                let hash = table.grid.hash(old);
+                ended.insert(Resting { row, hash });
             }
-        }
-        for seat in resting {
-            self.rest(seat);
         }
         let held = |(row, old): (u32, &u32)| {
             let still = table.earlier(*old).iter().filter(|(_, t)| t.died >= oldest);
@@ -406,12 +403,13 @@ impl IndexWriter {
     pub(in crate::store) fn uses(&self) -> (&[u32], Vec<u32>) {
         let mut used = vec![0; self.index.texts.len()];
         let mut count = |id: u32| used[id as usize] += 1;
-        self.latest.names.iter().copied().for_each(&mut count);
+        let Latest { names, cells, .. } = &self.latest;
+        names.iter().chain(cells).copied().for_each(&mut count);
         for table in self.index.tables.iter().flatten() {
             table.names.iter().copied().for_each(&mut count);
-            for row in 0..table.rows as usize {
-                let columns = table.grid.columns.iter();
-                columns.map(|column| column.get(row)).for_each(&mut count);
+            table.grid.shared_cells().for_each(&mut count);
+            for row in 0..table.rows {
+                table.grid.own_cells(row).for_each(&mut count);
             }
         }
         (self.dictionary.uses(), used)

@@ -1,5 +1,5 @@
-//! What the window does with a round: births and deaths, the column, sealing. In slices, since a first round enters
-//! 48,000 series and sealing goes over as many chunks.
+//! What the window does with a round: births and deaths, the column, sealing, labels that go. In slices, since a first
+//! round enters 48,000 series and sealing goes over as many chunks.
 
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ enum WorkStep {
     Append(Column),
     Publish(Round),
     Seal(Box<Sealing>),
+    /// After sealing, since whole batches leave, and that is as often.
+    Expire,
 }
 
 /// A round whose missing series have left.
@@ -104,11 +106,13 @@ impl Work {
             Some(WorkStep::Publish(round)) => self.publish(round),
             Some(WorkStep::Seal(mut sealing)) => {
                 if sealing.step(WORDS) {
-                    self.install(*sealing)
+                    self.install(*sealing);
+                    Some(WorkStep::Expire)
                 } else {
                     Some(WorkStep::Seal(sealing))
                 }
             }
+            Some(WorkStep::Expire) => self.expire(),
             None => None,
         };
     }
@@ -138,15 +142,14 @@ impl Work {
         Some(WorkStep::Seal(Box::new(era.sealing(&self.cluster.name)?)))
     }
 
-    fn install(&self, sealing: Sealing) -> Option<WorkStep> {
+    fn install(&self, sealing: Sealing) {
         let mut writer = self.cluster.lock();
-        let (era, _) = writer.current.as_mut()?;
+        let Some((era, _)) = writer.current.as_mut() else {
+            return;
+        };
         // Columns may have been forgotten meanwhile, for want of memory.
-        if era
-            .columns
-            .first()
-            .is_some_and(|column| sealing.begins_with(column))
-        {
+        let first = era.columns.first();
+        if first.is_some_and(|column| sealing.begins_with(column)) {
             era.columns.drain(..sealing.rounds());
             let (batch, edge) = sealing.finish();
             era.batches.push(Arc::new(batch));
@@ -154,7 +157,14 @@ impl Work {
             writer.forget(self.oldest_ms);
             self.cluster.publish(&writer);
         }
-        None
+    }
+
+    /// Forgets labels that no round needs any more.
+    fn expire(&self) -> Option<WorkStep> {
+        let mut writer = self.cluster.lock();
+        let is_done = writer.expire();
+        self.cluster.publish(&writer);
+        (!is_done).then_some(WorkStep::Expire)
     }
 }
 
@@ -185,7 +195,10 @@ impl Writer {
     fn leave_missing(&mut self, column: Column) -> Round {
         let before = self.current.as_mut().and_then(|(era, index)| {
             let (last, mut gone) = (era.columns.last()?, Vec::new());
-            let before = last.shortened(&column, |slot| gone.push(slot));
+            // As many values change as in the round before; the first time some more than mostly do.
+            let earlier = era.columns.iter().rev().nth(1);
+            let expected = earlier.map_or(column.slots() / 2, |earlier| earlier.held());
+            let before = last.shortened(&column, expected, |slot| gone.push(slot));
             index.leave_all(&gone, column.number);
             before
         });

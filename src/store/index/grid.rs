@@ -1,0 +1,209 @@
+//! The rows of a table: for each series its slot, when it was there, and a cell for each label whose value is not the same
+//! in all rows.
+//!
+//! Row after row: a birth writes one or two lines of the processor's cache, a death and an expiry touch one, and who reads
+//! labels reads them together. By column a matcher would look at fewer lines, but tables mostly have some hundred rows,
+//! and in the fleet that is like a real one births are half of what an append costs.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// When a series had a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Tenancy {
+    pub(in crate::store) slot: u32,
+    /// Number of the first round with the series.
+    pub(in crate::store) born: u32,
+    /// Number of the first round without it; [`ALIVE`] while there is none.
+    pub(in crate::store) died: u32,
+}
+
+pub(in crate::store) const ALIVE: u32 = u32::MAX;
+
+/// The places of slot, born and died in a row, and of the hash of its texts; behind them come its cells.
+const SLOT: usize = 0;
+const BORN: usize = 1;
+const DIED: usize = 2;
+const HASH: usize = 3;
+const CELLS: usize = 4;
+
+/// A label of all rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Column {
+    /// The text that all rows have.
+    One(u32),
+    /// Where in a row its text stands.
+    Each(usize),
+}
+
+impl Column {
+    /// The text of a row.
+    #[inline]
+    fn of(self, row: &[AtomicU32]) -> u32 {
+        match self {
+            Self::One(text) => text,
+            Self::Each(at) => row[at].load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Rows and room for more. What readers know of is not written again, but for deaths.
+#[derive(Debug)]
+pub(super) struct Grid {
+    columns: Vec<Column>,
+    /// Numbers of a row.
+    width: usize,
+    numbers: Box<[AtomicU32]>,
+}
+
+impl Grid {
+    /// Without rows and without room.
+    pub(super) fn empty(columns: usize) -> Self {
+        Self {
+            columns: vec![Column::One(0); columns],
+            width: CELLS,
+            numbers: Box::default(),
+        }
+    }
+
+    /// A copy of some rows, in which there is room for `capacity`, and in the columns also for these cells.
+    pub(super) fn of_rows(
+        &self,
+        rows: &(impl ExactSizeIterator<Item = u32> + Clone),
+        capacity: usize,
+        cells: Option<&[u32]>,
+    ) -> Self {
+        let mut width = CELLS;
+        let columns = self.columns.iter().enumerate().map(|(at, column)| {
+            let more = cells.map(|cells| cells[at]);
+            match (*column, more) {
+                (Column::One(_), Some(more)) if rows.len() == 0 => Column::One(more),
+                (Column::One(known), more) if more.is_none_or(|more| more == known) => {
+                    Column::One(known)
+                }
+                _ => {
+                    width += 1;
+                    Column::Each(width - 1)
+                }
+            }
+        });
+        let columns: Vec<_> = columns.collect();
+        let mut numbers = Vec::with_capacity(capacity * width);
+        let copy = |number: &AtomicU32| AtomicU32::new(number.load(Ordering::Relaxed));
+        for row in rows.clone() {
+            let row = self.row(row);
+            if width == self.width {
+                numbers.extend(row.iter().map(copy)); // no column has come, and none ever goes
+                continue;
+            }
+            numbers.extend(row[..CELLS].iter().map(copy));
+            let each = self.columns.iter().zip(&columns);
+            let each = each.filter(|(_, column)| matches!(column, Column::Each(_)));
+            numbers.extend(each.map(|(before, _)| AtomicU32::new(before.of(row))));
+        }
+        numbers.resize_with(capacity * width, Default::default);
+        Self {
+            columns,
+            width,
+            numbers: numbers.into(),
+        }
+    }
+
+    /// How many rows there is room for.
+    pub(super) fn capacity(&self) -> usize {
+        self.numbers.len() / self.width
+    }
+
+    /// The labels, as many as the table has names.
+    pub(super) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The numbers of a row, of which a [`Column`] knows its own.
+    #[inline]
+    pub(super) fn row(&self, row: u32) -> &[AtomicU32] {
+        let begin = row as usize * self.width;
+        &self.numbers[begin..begin + self.width]
+    }
+
+    /// The text of each label of a row.
+    #[inline]
+    pub(super) fn cells(&self, row: u32) -> impl ExactSizeIterator<Item = u32> {
+        let row = self.row(row);
+        self.columns.iter().map(move |column| column.of(row))
+    }
+
+    /// The texts of the labels in which rows differ.
+    #[inline]
+    pub(super) fn own_cells(&self, row: u32) -> impl Iterator<Item = u32> {
+        let cells = self.row(row)[CELLS..].iter();
+        cells.map(|cell| cell.load(Ordering::Relaxed))
+    }
+
+    /// The texts of the labels in which they do not.
+    pub(super) fn shared_cells(&self) -> impl Iterator<Item = u32> {
+        self.columns.iter().filter_map(|column| match column {
+            Column::One(text) => Some(*text),
+            Column::Each(_) => None,
+        })
+    }
+
+    /// Whether a row with these cells can be written at a place.
+    pub(super) fn has_room(&self, row: u32, cells: &[u32]) -> bool {
+        let mut columns = self.columns.iter().zip(cells);
+        let fits = |(column, cell): (&Column, &u32)| match column {
+            Column::One(known) => known == cell,
+            Column::Each(_) => true,
+        };
+        (row as usize) < self.capacity() && columns.all(fits)
+    }
+
+    /// Writes a row for which there is room.
+    pub(super) fn put(&self, row: u32, hash: u32, cells: &[u32], tenancy: Tenancy) {
+        self.put_tenancy(row, tenancy);
+        let row = self.row(row);
+        row[HASH].store(hash, Ordering::Relaxed);
+        for (column, cell) in self.columns.iter().zip(cells) {
+            if let Column::Each(at) = column {
+                row[*at].store(*cell, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn put_tenancy(&self, row: u32, tenancy: Tenancy) {
+        let row = self.row(row);
+        row[SLOT].store(tenancy.slot, Ordering::Relaxed);
+        row[BORN].store(tenancy.born, Ordering::Relaxed);
+        row[DIED].store(tenancy.died, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn tenancy(&self, row: u32) -> Tenancy {
+        let row = self.row(row);
+        Tenancy {
+            slot: row[SLOT].load(Ordering::Relaxed),
+            born: row[BORN].load(Ordering::Relaxed),
+            died: row[DIED].load(Ordering::Relaxed),
+        }
+    }
+
+    /// Number of the first round without the series of a row.
+    #[inline]
+    pub(super) fn died(&self, row: u32) -> u32 {
+        self.row(row)[DIED].load(Ordering::Relaxed)
+    }
+
+    /// The hash of a row's texts, as it was put.
+    #[inline]
+    pub(super) fn hash(&self, row: u32) -> u32 {
+        self.row(row)[HASH].load(Ordering::Relaxed)
+    }
+
+    /// The series of a row is no longer there, from round `number` on.
+    pub(super) fn end(&self, row: u32, number: u32) {
+        self.row(row)[DIED].store(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of::<Column>() * self.columns.capacity() + 4 * self.numbers.len()
+    }
+}
