@@ -35,10 +35,11 @@ const STALE_AFTER: Duration = Duration::from_secs(60);
 /// Rounds until the window is full, and some more.
 const ROUNDS: u32 = 72;
 
-/// What a sample costs is measured with the window full, in passes of so many rounds: eight times all is sealed, and once
-/// all labels of series that have gone are cleared away. The machine's hour shows in how far the passes lie apart.
-const PASS_ROUNDS: u32 = 64;
-const PASSES: u32 = 5;
+/// What a sample costs is measured with the window full, in passes of so many rounds: 16 times all is sealed, once with
+/// scales that are searched for anew, and twice or three times the labels of series that have gone are cleared away. How
+/// far the passes lie apart shows the machine's hour.
+const PASS_ROUNDS: u32 = 128;
+const PASSES: u32 = 3;
 
 fn main() {
     for (name, shape) in [("plain", Shape::Plain), ("real", Shape::Real)] {
@@ -101,7 +102,7 @@ struct Simulated<'w> {
 struct Cost {
     /// On the scrape thread.
     appending: Duration,
-    /// In the pool: series that come and go, and all that follows when readers see the round.
+    /// In the pool: series that come and go; sealing, and clearing away labels.
     entering: Duration,
     sealing: Duration,
     longest: Duration,
@@ -225,21 +226,22 @@ fn costs(name: &str, shape: Shape) {
         let slower = slower(&with.parsing, &without.parsing);
         (with.cost, slower, without.parsing.iter().sum::<Duration>())
     };
-    run(ROUNDS);
+    let (first, ..) = run(ROUNDS);
     let mut passes: Vec<_> = (0..PASSES).map(|_| run(PASS_ROUNDS)).collect();
     passes.sort_by_key(|(cost, ..)| cost.all());
     let samples = f64::from(PASS_ROUNDS) * SERIES as f64;
     let nanos = |time: Duration| time.as_nanos() as f64 / samples;
-    let (least, slower, parsing) = passes[0];
-    let longest = passes.iter().map(|(cost, ..)| cost.longest).max();
+    let (median, slower, parsing) = passes[passes.len() / 2];
+    let longest = passes.iter().map(|(cost, ..)| cost.longest);
+    let longest = longest.fold(first.longest, Duration::max);
     println!(
-        "window/{name}/append: {:.1} ns a sample in the quietest of {PASSES} passes ({:.1} on the scrape thread; in the pool {:.1} for series that come and go and {:.1} for sealing), {:.1} in the median; longest slice {:.1} ms; recording makes a round {slower:+.1} ns a sample slower (median; of {:.1})",
-        nanos(least.all()),
-        nanos(least.appending),
-        nanos(least.entering),
-        nanos(least.sealing),
-        nanos(passes[passes.len() / 2].0.all()),
-        longest.unwrap_or_default().as_secs_f64() * 1e3,
+        "window/{name}/append: {:.1} ns a sample, the median of {PASSES} passes ({:.1} on the scrape thread; in the pool {:.1} for series that come and go and {:.1} for sealing and clearing away), {:.1} in the quietest; longest slice {:.1} ms; recording makes a round {slower:+.1} ns a sample slower (median; of {:.1})",
+        nanos(median.all()),
+        nanos(median.appending),
+        nanos(median.entering),
+        nanos(median.sealing),
+        nanos(passes[0].0.all()),
+        longest.as_secs_f64() * 1e3,
         nanos(parsing),
     );
     let held = window.held()[0].1;

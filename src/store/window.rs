@@ -285,7 +285,7 @@ impl ClusterWindow {
         }
         writer.forget(oldest_ms);
         if !up {
-            writer.expire(); // where rounds come, a step of theirs does it
+            writer.expire(); // where rounds come, a step of theirs does it, in the pool
         }
         self.publish(&writer);
     }
@@ -329,7 +329,7 @@ impl Writer {
         era.forget_columns(oldest_ms);
     }
 
-    /// Forgets labels of series that have left with the oldest rounds; false: there may be more of them.
+    /// Forgets labels of series that have left with the oldest rounds: a step of it; false if there are more of them.
     fn expire(&mut self) -> bool {
         let Some((era, index)) = &mut self.current else {
             return true;

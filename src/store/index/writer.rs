@@ -15,8 +15,8 @@ use crate::parse::finished::{Label, LabelReader};
 /// A table is written anew when one row in so many is too old.
 const EXPIRED_SHARE: u32 = 4;
 
-/// Rows that expire in one step: some 2 ms.
-const EXPIRED_STEP: usize = 4096;
+/// A step writes tables anew until it has gone over so many rows, at 50 to 100 ns each; a table is not divided.
+const EXPIRED_STEP: u32 = 1 << 15;
 
 /// Writes the index of an era.
 #[derive(Debug, Default)]
@@ -35,6 +35,8 @@ pub(in crate::store) struct IndexWriter {
     ended: Vec<Ended>,
     /// Where rows died, in the order of the rounds: round and table.
     dead: VecDeque<(u32, u32)>,
+    /// Tables in which so many rows are too old that they are to be written anew.
+    due: Vec<u32>,
     /// The series entered last.
     latest: Latest,
     /// Whether readers do not see the latest yet.
@@ -55,6 +57,8 @@ struct Ended {
     rows: HashTable<Resting>,
     /// How many of them are too old; some of these may have come again.
     expired: u32,
+    /// Whether the table is to be written anew.
+    is_due: bool,
 }
 
 /// A row without a slot, and its hash, so that the table of them need not look at rows to grow.
@@ -178,10 +182,19 @@ impl IndexWriter {
 
     /// The series of these slots are no longer there, from round `number` on.
     pub(in crate::store) fn leave_all(&mut self, slots: &[u32], number: u32) {
-        // All seats first, then all rows: each step waits for memory of its own.
-        let left: Vec<Place> = slots.iter().map(|slot| self.vacate(*slot)).collect();
-        for seat in left {
-            self.end(seat, number);
+        // All seats first, then all rows, then where these are found again: each loop waits for memory of its own, and is
+        // so short that the processor waits for that of several series at once.
+        let mut left: Vec<Place> = slots.iter().map(|slot| self.vacate(*slot)).collect();
+        left.retain(|seat| *seat != NO_SEAT);
+        let end = |seat: &Place| {
+            let grid = &self.index.table(seat.table).grid;
+            grid.end(seat.row, number);
+            grid.hash(seat.row)
+        };
+        let hashes: Vec<u32> = left.iter().map(end).collect();
+        for (Place { table, row }, hash) in left.into_iter().zip(hashes) {
+            self.ended[table as usize].insert(Resting { row, hash });
+            self.dead.push_back((number, table));
         }
     }
 
@@ -191,45 +204,32 @@ impl IndexWriter {
         seat.map_or(NO_SEAT, |seat| std::mem::replace(seat, NO_SEAT))
     }
 
-    /// A series that had this seat, if any had, is no longer there, from round `number` on.
-    fn end(&mut self, seat: Place, number: u32) {
-        if seat == NO_SEAT {
-            return;
+    /// Forgets rows that were not there in round `oldest` or later: in tables where they are many. A step of it; false if
+    /// there are more.
+    pub(in crate::store) fn expire(&mut self, oldest: u32) -> bool {
+        self.count_expired(oldest);
+        let mut rows = 0;
+        while rows < EXPIRED_STEP
+            && let Some(table) = self.due.pop()
+        {
+            rows += self.index.table(table).rows;
+            self.changed = true;
+            self.expire_rows(table, oldest);
         }
-        let grid = &self.index.table(seat.table).grid;
-        grid.end(seat.row, number);
-        let row = Resting {
-            row: seat.row,
-            hash: grid.hash(seat.row),
-        };
-        self.ended[seat.table as usize].insert(row);
-        self.dead.push_back((number, seat.table));
+        self.due.is_empty()
     }
 
-    /// Forgets rows that were not there in round `oldest` or later: in tables where they are many. False: it has gone over
-    /// [`EXPIRED_STEP`] of them, and there may be more.
-    pub(in crate::store) fn expire(&mut self, oldest: u32) -> bool {
-        let is_old = |&&(died, _): &&(u32, u32)| died < oldest;
-        let old = self.dead.iter().take(EXPIRED_STEP).take_while(is_old);
-        let old = old.count();
-        let mut touched: Vec<u32> = self.dead.drain(..old).map(|(_, table)| table).collect();
-        for &table in &touched {
-            self.ended[table as usize].expired += 1;
-        }
-        touched.sort_unstable();
-        touched.dedup();
-        for table in touched {
-            let rows = self.index.tables[table as usize]
-                .as_ref()
-                .map_or(0, |t| t.rows);
-            let expired = &mut self.ended[table as usize].expired;
-            if expired.saturating_mul(EXPIRED_SHARE) >= rows {
-                *expired = 0;
-                self.changed = true;
-                self.expire_rows(table, oldest);
+    fn count_expired(&mut self, oldest: u32) {
+        while let Some(&(_, table)) = self.dead.front().filter(|(died, _)| *died < oldest) {
+            self.dead.pop_front();
+            let ended = &mut self.ended[table as usize];
+            ended.expired += 1;
+            let rows = self.index.table(table).rows;
+            if !ended.is_due && ended.expired.saturating_mul(EXPIRED_SHARE) >= rows {
+                ended.is_due = true;
+                self.due.push(table);
             }
         }
-        old < EXPIRED_STEP
     }
 
     /// Makes what readers see the latest.
@@ -329,10 +329,11 @@ impl IndexWriter {
         }
     }
 
+    /// Forgets all rows of a table that were not there in round `oldest` or later.
     fn expire_rows(&mut self, id: u32, oldest: u32) {
-        let Some(table) = self.index.tables[id as usize].clone() else {
-            return;
-        };
+        let table = self.index.table(id).clone();
+        let ended = &mut self.ended[id as usize];
+        (ended.expired, ended.is_due) = (0, false);
         let mut kept: Vec<u32> = Vec::with_capacity(table.rows as usize);
         for row in 0..table.rows {
             if table.grid.died(row) >= oldest {

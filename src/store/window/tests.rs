@@ -559,6 +559,22 @@ fn memory_makes_the_window_shorter_and_time_makes_it_longer() {
 }
 
 #[test]
+fn labels_go_after_the_rounds_that_had_them() {
+    // One window is too short for its rounds to be sealed.
+    for kept in [3, 40] {
+        let window = Window::new(Duration::from_secs(kept), "cluster".into());
+        let mut feed = Feed::new();
+        for (first, at_ms) in (0..300).zip((NOW..).step_by(1000)) {
+            let lines = (first..first + 20).map(|n| (format!("m{{n=\"{n}\"}}"), (1.0, at_ms)));
+            feed.append(&window, at_ms, &lines.collect());
+        }
+        let series = window.held()[0].1.series;
+        let most = 2 * (20 + kept + 16);
+        assert!((20..most).contains(&series), "{series} of {kept} rounds");
+    }
+}
+
+#[test]
 fn what_we_know_of_a_cluster_is_there_as_series() {
     let window = Window::new(Duration::from_secs(60), "cluster".into());
     let cluster = window.cluster("c", STALE_AFTER);

@@ -38,7 +38,7 @@ enum WorkStep {
     Append(Column),
     Publish(Round),
     Seal(Box<Sealing>),
-    /// After sealing, since whole batches leave, and that is as often.
+    /// After sealing, since whole batches leave, and as often; after each round where none is sealed.
     Expire,
 }
 
@@ -139,7 +139,11 @@ impl Work {
         writer.forget(self.oldest_ms);
         self.cluster.publish(&writer);
         let (era, _) = writer.current.as_ref()?;
-        Some(WorkStep::Seal(Box::new(era.sealing(&self.cluster.name)?)))
+        match era.sealing(&self.cluster.name) {
+            Some(sealing) => Some(WorkStep::Seal(Box::new(sealing))),
+            // Where the window is too short for sealing, each round may end what labels were kept for.
+            None => era.batches.is_empty().then_some(WorkStep::Expire),
+        }
     }
 
     fn install(&self, sealing: Sealing) {
