@@ -19,8 +19,8 @@ use tributary::scrape::buffers::Buffers;
 use tributary::scrape::round::{End, Round};
 use tributary::scrape::rules::Rules;
 use tributary::store::snapshot::Snapshot;
-use tributary::store::window::Window;
 use tributary::store::window::view::{Scratch, WindowView};
+use tributary::store::window::{Part, Window};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -94,23 +94,30 @@ struct Simulated<'w> {
     /// Time of each round, and of the window's steps behind it.
     parsing: Vec<Duration>,
     cost: Cost,
+    /// Series that came after the first round.
+    born: usize,
     last: Option<Snapshot>,
 }
 
 /// Time of the window's steps.
 #[derive(Clone, Copy, Default)]
 struct Cost {
-    /// On the scrape thread.
+    /// Samples, on the scrape thread.
     appending: Duration,
-    /// In the pool: series that come and go; sealing, and clearing away labels.
-    entering: Duration,
+    /// Samples, in the pool: the round before shortened, and sealing.
     sealing: Duration,
+    /// Labels: series that come and go, and clearing away.
+    labels: Duration,
     longest: Duration,
 }
 
 impl Cost {
+    fn samples(&self) -> Duration {
+        self.appending + self.sealing
+    }
+
     fn all(&self) -> Duration {
-        self.appending + self.entering + self.sealing
+        self.samples() + self.labels
     }
 }
 
@@ -146,6 +153,7 @@ impl<'w> Simulated<'w> {
             name,
             parsing: Vec::new(),
             cost: Cost::default(),
+            born: 0,
             last: None,
         }
     }
@@ -177,23 +185,21 @@ impl<'w> Simulated<'w> {
     }
 
     fn append(&mut self, window: &Window, recorded: tributary::store::column::Recorded) {
+        self.born += self.last.as_ref().map_or(0, |_| recorded.born.births.len());
         let begin = on_cpu();
         let cluster = window.cluster(&self.name, STALE_AFTER);
         let mut work = cluster.append(window, recorded);
         self.cost.appending += on_cpu().saturating_sub(begin);
-        // New series first, then the light step, then sealing and clearing away.
-        let mut is_shown = false;
         while !work.is_done() {
-            let (begin, is_heavy) = (on_cpu(), work.is_heavy());
+            let (begin, is_heavy, part) = (on_cpu(), work.is_heavy(), work.part());
             work.step();
             let spent = on_cpu().saturating_sub(begin);
-            let total = match (is_heavy, is_shown) {
-                (false, _) => &mut self.cost.appending,
-                (true, false) => &mut self.cost.entering,
-                (true, true) => &mut self.cost.sealing,
+            let total = match (part, is_heavy) {
+                (Part::Labels, _) => &mut self.cost.labels,
+                (Part::Samples, false) => &mut self.cost.appending,
+                (Part::Samples, true) => &mut self.cost.sealing,
             };
             *total += spent;
-            is_shown |= !is_heavy;
             if is_heavy {
                 self.cost.longest = self.cost.longest.max(spent);
             }
@@ -234,15 +240,23 @@ fn costs(name: &str, shape: Shape) {
     let (median, slower, parsing) = passes[passes.len() / 2];
     let longest = passes.iter().map(|(cost, ..)| cost.longest);
     let longest = longest.fold(first.longest, Duration::max);
+    let churn = with.born as f64 / f64::from(ROUNDS + PASSES * PASS_ROUNDS - 1);
+    let each = |time: Duration| time.as_nanos() as f64 / f64::from(PASS_ROUNDS) / churn.max(1.0);
     println!(
-        "window/{name}/append: {:.1} ns a sample, the median of {PASSES} passes ({:.1} on the scrape thread; in the pool {:.1} for series that come and go and {:.1} for sealing and clearing away), {:.1} in the quietest; longest slice {:.1} ms; recording makes a round {slower:+.1} ns a sample slower (median; of {:.1})",
-        nanos(median.all()),
+        "window/{name}/append: {:.1} ns a sample, the median of {PASSES} passes ({:.1} on the scrape thread, {:.1} in the pool), {:.1} in the quietest; longest slice {:.1} ms; recording makes a round {slower:+.1} ns a sample slower (median; of {:.1})",
+        nanos(median.samples()),
         nanos(median.appending),
-        nanos(median.entering),
         nanos(median.sealing),
-        nanos(passes[0].0.all()),
+        nanos(passes[0].0.samples()),
         longest.as_secs_f64() * 1e3,
         nanos(parsing),
+    );
+    println!(
+        "window/{name}/labels: {:.0} ns a series that comes and goes, of which there are {churn:.0} a round: {:.1} ns a sample; with append {:.1}, {:.1} in the quietest pass",
+        each(median.labels),
+        nanos(median.labels),
+        nanos(median.all()),
+        nanos(passes[0].0.all()),
     );
     let held = window.held()[0].1;
     let (count, xor) = xor_bytes(&window.view(now_ms(ROUNDS + PASSES * PASS_ROUNDS - 1)));

@@ -31,7 +31,7 @@ use super::chunk::Batch;
 use super::column::{Column, Groups};
 use super::edge::Edge;
 use super::index::{Index, IndexWriter};
-pub use work::Work;
+pub use work::{Part, Work};
 
 /// A window that memory has made shorter than this share of what is configured is given up whole.
 const SHARE_MIN: i64 = 16;

@@ -15,8 +15,8 @@ use crate::parse::finished::{Label, LabelReader};
 /// A table is written anew when one row in so many is too old.
 const EXPIRED_SHARE: u32 = 4;
 
-/// A step writes tables anew until it has gone over so many rows, at 50 to 100 ns each; a table is not divided.
-const EXPIRED_STEP: u32 = 1 << 15;
+/// A step writes tables anew until it has gone over so many rows, at 0.1 to 0.3 µs each; a table is not divided.
+const EXPIRED_STEP: u32 = 1 << 13;
 
 /// Writes the index of an era.
 #[derive(Debug, Default)]
