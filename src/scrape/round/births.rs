@@ -9,8 +9,8 @@ const COPIED_MAX: usize = 1 << 20;
 
 /// Births of a round, in the order of its text.
 ///
-/// Who enters them comes when the round's text has left the processor's caches, and would wait for each line: 1 to 2 of
-/// the real fleet's 30 ns a sample. So the lines are copied when they are written.
+/// Who enters them comes when the round's text has left the processor's caches, and would wait for each line: 1 to 2 ns a
+/// sample of the real fleet. So the lines are copied when they are written.
 #[derive(Debug, Default)]
 pub(in crate::scrape) struct Births {
     /// Slots, and where each line stands in the copy.

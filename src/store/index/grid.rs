@@ -2,8 +2,8 @@
 //! in all rows.
 //!
 //! Row after row: a birth writes one or two lines of the processor's cache, a death and an expiry touch one, and who reads
-//! labels reads them together. By column a matcher would look at fewer lines, but tables mostly have some hundred rows,
-//! and in the fleet that is like a real one births are half of what an append costs.
+//! labels reads them together. By column a matcher would look at fewer lines, but tables mostly have some hundred rows, and
+//! where one series in a hundred is new in every round, births and deaths cost as much as all samples.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
