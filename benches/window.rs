@@ -185,7 +185,9 @@ impl<'w> Simulated<'w> {
     }
 
     fn append(&mut self, window: &Window, recorded: tributary::store::column::Recorded) {
-        self.born += self.last.as_ref().map_or(0, |_| recorded.born.births.len());
+        if self.last.is_some() {
+            self.born += recorded.born.births.len();
+        }
         let begin = on_cpu();
         let cluster = window.cluster(&self.name, STALE_AFTER);
         let mut work = cluster.append(window, recorded);
@@ -241,7 +243,7 @@ fn costs(name: &str, shape: Shape) {
     let longest = passes.iter().map(|(cost, ..)| cost.longest);
     let longest = longest.fold(first.longest, Duration::max);
     let churn = with.born as f64 / f64::from(ROUNDS + PASSES * PASS_ROUNDS - 1);
-    let each = |time: Duration| time.as_nanos() as f64 / f64::from(PASS_ROUNDS) / churn.max(1.0);
+    let each = |time: Duration| time.as_nanos() as f64 / f64::from(PASS_ROUNDS) / churn;
     println!(
         "window/{name}/append: {:.1} ns a sample, the median of {PASSES} passes ({:.1} on the scrape thread, {:.1} in the pool), {:.1} in the quietest; longest slice {:.1} ms; recording makes a round {slower:+.1} ns a sample slower (median; of {:.1})",
         nanos(median.samples()),
@@ -251,13 +253,17 @@ fn costs(name: &str, shape: Shape) {
         longest.as_secs_f64() * 1e3,
         nanos(parsing),
     );
-    println!(
-        "window/{name}/labels: {:.0} ns a series that comes and goes, of which there are {churn:.0} a round: {:.1} ns a sample; with append {:.1}, {:.1} in the quietest pass",
-        each(median.labels),
-        nanos(median.labels),
-        nanos(median.all()),
-        nanos(passes[0].0.all()),
-    );
+    if with.born == 0 {
+        println!("window/{name}/labels: no series comes or goes");
+    } else {
+        println!(
+            "window/{name}/labels: {:.0} ns a series that comes and goes, of which there are {churn:.0} a round: {:.1} ns a sample; with append {:.1}, {:.1} in the quietest pass",
+            each(median.labels),
+            nanos(median.labels),
+            nanos(median.all()),
+            nanos(passes[0].0.all()),
+        );
+    }
     let held = window.held()[0].1;
     let (count, xor) = xor_bytes(&window.view(now_ms(ROUNDS + PASSES * PASS_ROUNDS - 1)));
     let each = |bytes: u64| bytes as f64 / held.samples as f64;

@@ -257,10 +257,9 @@ impl Batch {
         let Shape { head, width, .. } = shape;
         let scale = head >> 4;
         let mut at = 0;
-        let (mut samples, row) = self.group(slot);
+        let (mut samples, mut row) = self.group(slot);
         let mut markers = 0;
         let joined;
-        let mut row = row;
         if head & ODD != 0 {
             samples = read_mask(chunk, &mut at);
             let more = read_mask(chunk, &mut at);

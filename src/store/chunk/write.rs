@@ -61,7 +61,8 @@ impl ChunkWriter {
         write_varint(&mut self.before, (markers << 1 | has_earlier).into());
         if let Some((group, round)) = earlier {
             write_varint(&mut self.before, group.into());
-            write_varint(&mut self.before, round.try_into().unwrap_or(0));
+            let round = i64::try_from(round).expect("a batch has 16 rounds at most");
+            write_varint(&mut self.before, round);
         }
     }
 

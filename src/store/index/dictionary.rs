@@ -8,8 +8,6 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::grid::{Column, Grid};
-
 /// Texts in a block. One new text makes the writer copy a block, and a publication one pointer a block: with the 20,000
 /// texts of a cluster 64 and 312 of them.
 const BLOCK: usize = 64;
@@ -114,22 +112,9 @@ impl Dictionary {
         self.uses[id as usize] += 1;
     }
 
-    /// The uses of a row with these cells, which was put into `grid`; `before`: how many rows there were, and the grid that
-    /// they had.
-    pub(super) fn use_row(&mut self, cells: &[u32], grid: &Grid, before: (u32, Arc<Grid>)) {
-        let (rows, before) = before;
-        let columns = grid.columns().iter().zip(before.columns());
-        for ((column, before), &cell) in columns.zip(cells) {
-            match (column, before) {
-                (Column::One(_), _) if rows > 0 => {}
-                // They shared this text until now.
-                (Column::Each(_), &Column::One(shared)) => {
-                    self.uses[shared as usize] += rows - 1;
-                    self.reuse(cell);
-                }
-                _ => self.reuse(cell),
-            }
-        }
+    /// So many more uses of a text that is in use.
+    pub(super) fn reuse_by(&mut self, id: u32, more: u32) {
+        self.uses[id as usize] += more;
     }
 
     /// By text: how often it is used.

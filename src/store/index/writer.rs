@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::dictionary::Dictionary;
-use super::grid::{ALIVE, Grid, Tenancy};
+use super::grid::{ALIVE, Column, Grid, Tenancy};
 use super::{Index, Place, Table};
 use crate::model::labels::METRIC_NAME;
 use crate::parse::finished::{Label, LabelReader};
@@ -302,10 +302,27 @@ impl IndexWriter {
             return resting.row;
         }
         self.index.rows += 1;
-        let before = (of_table.rows, of_table.grid.clone());
+        let before = of_table.grid.clone();
         let row = of_table.push(hash, cells, tenancy);
-        self.dictionary.use_row(cells, &of_table.grid, before);
+        self.use_row(row, &before);
         row
+    }
+
+    /// The texts of the latest series are used by its row, which is new; `before` is the grid of the rows before it.
+    fn use_row(&mut self, row: u32, before: &Grid) {
+        let Latest { cells, table, .. } = &self.latest;
+        let columns = self.index.table(*table).grid.columns().iter();
+        for ((column, before), &cell) in columns.zip(before.columns()).zip(cells) {
+            match (column, before) {
+                (Column::One(_), _) if row > 0 => {} // used by the table
+                (Column::Each(_), &Column::One(shared)) => {
+                    // By each of the rows that shared it, no longer by the table.
+                    self.dictionary.reuse_by(shared, row - 1);
+                    self.dictionary.reuse(cell);
+                }
+                _ => self.dictionary.reuse(cell),
+            }
+        }
     }
 
     fn has_cells(&self, table: u32, row: u32, cells: &[u32]) -> bool {
