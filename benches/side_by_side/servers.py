@@ -215,7 +215,8 @@ class VictoriaMetrics(Measured):
     def __init__(self, fleet: Fleet, options, scratch: str):
         address = f"127.0.0.1:{free_ports(1)}"
         files = ["-promscrape.config", prometheus_config(fleet, scratch), "-storageDataPath", os.path.join(scratch, "victoria")]
-        series = str(2 * options.clusters * options.series)
+        # With those that have gone: after half an hour the real fleet has had twice as many as there are at a time.
+        series = str(4 * options.clusters * options.series)
         limits = ["-promscrape.maxScrapeSize", "256MB", "-search.maxFederateSeries", series, "-search.maxUniqueTimeseries", series]
         limits += ["-search.maxQueryDuration", "10m"]
         super().__init__(["victoria-metrics", *files, *limits, "-httpListenAddr", address], address, scratch)

@@ -12,6 +12,7 @@
 //! same memory, and a death is a mark that no round they hold is behind; so both copy next to nothing. Of the texts the
 //! writer copies the blocks that it changes.
 
+mod blocks;
 mod dictionary;
 mod grid;
 mod writer;
@@ -22,6 +23,7 @@ use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 
+use self::blocks::Blocks;
 use self::dictionary::Texts;
 pub(super) use self::grid::{ALIVE, Tenancy};
 use self::grid::{Column, Grid};
@@ -111,7 +113,8 @@ impl Table {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     texts: Texts,
-    tables: Vec<Option<Arc<Table>>>,
+    /// Those in which series come and go mostly have numbers close together.
+    tables: Blocks<Option<Arc<Table>>, 16>,
     /// Tables by the name of their metric.
     by_name: Arc<Vec<u32>>,
     /// Rows in all tables.
@@ -170,7 +173,8 @@ impl Index {
     }
 
     pub(super) fn table(&self, table: u32) -> &Arc<Table> {
-        self.tables[table as usize]
+        self.tables
+            .get(table)
             .as_ref()
             .expect("a place is in a table that is there")
     }

@@ -8,42 +8,10 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// Texts in a block. One new text makes the writer copy a block, and a publication one pointer a block: with the 20,000
-/// texts of a cluster 64 and 312 of them.
-const BLOCK: usize = 64;
+use super::blocks::Blocks;
 
-/// Texts by number.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Texts {
-    blocks: Vec<Arc<Vec<Arc<str>>>>,
-}
-
-impl Texts {
-    #[inline]
-    pub(super) fn get(&self, id: u32) -> &Arc<str> {
-        &self.blocks[id as usize / BLOCK][id as usize % BLOCK]
-    }
-
-    /// Puts a text in the place of another, or at the end.
-    fn set(&mut self, id: u32, text: Arc<str>) {
-        let (block, at) = (id as usize / BLOCK, id as usize % BLOCK);
-        if block == self.blocks.len() {
-            self.blocks.push(Arc::new(Vec::with_capacity(BLOCK)));
-        }
-        let texts = Arc::make_mut(&mut self.blocks[block]);
-        if at == texts.len() {
-            texts.push(text);
-        } else {
-            texts[at] = text;
-        }
-    }
-
-    /// How many numbers there are.
-    pub(super) fn len(&self) -> usize {
-        let last = self.blocks.last().map_or(0, |block| block.len());
-        self.blocks.len().saturating_sub(1) * BLOCK + last
-    }
-}
+/// Texts by number. With the 20,000 of a cluster a publication copies 312 pointers, and a new text a block of 64.
+pub(super) type Texts = Blocks<Arc<str>, 64>;
 
 /// The writer's side of [`Texts`].
 #[derive(Debug, Default)]
@@ -75,7 +43,8 @@ impl Dictionary {
     #[inline]
     pub(super) fn acquire_behind(&mut self, before: u32, texts: &mut Texts, text: &[u8]) -> u32 {
         let known = self.behind[before as usize];
-        if (known as usize) < texts.len() && texts.get(known).as_bytes() == text {
+        let is_it = |known: &Arc<str>| known.as_bytes() == text;
+        if texts.find(known).is_some_and(is_it) {
             self.reuse(known);
             return known;
         }
@@ -95,12 +64,13 @@ impl Dictionary {
         let id = self.free.pop().unwrap_or_else(|| {
             self.uses.push(0);
             self.behind.push(u32::MAX);
+            texts.push(Arc::default());
             u32::try_from(self.uses.len() - 1).expect("fewer texts than bytes in a body")
         });
         self.uses[id as usize] = 1;
         self.text_bytes += text.len();
         let text = std::str::from_utf8(text).expect("labels of a line are UTF-8");
-        texts.set(id, text.into());
+        *texts.get_mut(id) = text.into();
         let (numbers, hasher) = (&mut self.numbers, &self.hasher);
         numbers.insert_unique(hash, id, |&id| hasher.hash_one(texts.get(id).as_bytes()));
         id
@@ -136,7 +106,7 @@ impl Dictionary {
         if let Ok(found) = self.numbers.find_entry(hash, |&other| other == id) {
             found.remove();
         }
-        texts.set(id, Arc::default());
+        *texts.get_mut(id) = Arc::default();
         self.free.push(id);
     }
 }

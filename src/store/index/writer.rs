@@ -33,6 +33,8 @@ pub(in crate::store) struct IndexWriter {
     seats: Vec<Place>,
     /// By table.
     ended: Vec<Ended>,
+    /// What these take, as of the last time that rows were forgotten: to ask all of them is too dear for each round.
+    ended_bytes: usize,
     /// Where rows died, in the order of the rounds: round and table.
     dead: VecDeque<(u32, u32)>,
     /// Tables in which so many rows are too old that they are to be written anew.
@@ -216,6 +218,9 @@ impl IndexWriter {
             self.changed = true;
             self.expire_rows(table, oldest);
         }
+        let bytes =
+            |ended: &Ended| size_of::<Ended>() + (size_of::<Resting>() + 1) * ended.rows.capacity();
+        self.ended_bytes = self.ended.iter().map(bytes).sum();
         self.due.is_empty()
     }
 
@@ -238,10 +243,7 @@ impl IndexWriter {
             return;
         }
         let seats = size_of::<Place>() * self.seats.capacity();
-        let of_table =
-            |ended: &Ended| size_of::<Ended>() + (size_of::<Resting>() + 1) * ended.rows.capacity();
-        let ended: usize = self.ended.iter().map(of_table).sum();
-        self.index.other_bytes = self.dictionary.bytes() + seats + ended;
+        self.index.other_bytes = self.dictionary.bytes() + seats + self.ended_bytes;
         *seen = Arc::new(self.index.clone());
     }
 
@@ -249,7 +251,7 @@ impl IndexWriter {
     fn table_of_latest(&mut self) -> u32 {
         let Latest { cells, names, .. } = &self.latest;
         let metric = cells[self.latest.metric];
-        let table = self.index.tables.get(self.latest.table as usize);
+        let table = self.index.tables.find(self.latest.table);
         let table = table.and_then(|table| table.as_ref());
         if table.is_none_or(|table| table.metric != metric || table.names != *names) {
             self.latest.table = self.table_of(metric, &names.clone());
@@ -271,7 +273,7 @@ impl IndexWriter {
             self.ended.push(Ended::default());
             u32::try_from(self.index.tables.len() - 1).expect("not more tables than series")
         });
-        self.index.tables[id as usize] = Some(Arc::new(Table {
+        *self.index.tables.get_mut(id) = Some(Arc::new(Table {
             grid: Arc::new(Grid::empty(names.len())),
             names: names.clone(),
             metric,
@@ -294,7 +296,7 @@ impl IndexWriter {
         let at = *table as usize;
         let is_it = |row: &Resting| row.hash == hash && self.has_cells(*table, row.row, cells);
         let resting = self.ended[at].rows.find(spread(hash), is_it).copied();
-        let of_table = self.index.tables[at].as_mut();
+        let of_table = self.index.tables.get_mut(*table).as_mut();
         let of_table = Arc::make_mut(of_table.expect("a place is in a table that is there"));
         if let Some(resting) = resting {
             of_table.renew(resting.row, tenancy);
@@ -370,7 +372,7 @@ impl IndexWriter {
     fn drop_table(&mut self, id: u32, table: &Table) {
         self.tables.remove(&(table.metric, table.names.clone()));
         Arc::make_mut(&mut self.index.by_name).retain(|other| *other != id);
-        self.index.tables[id as usize] = None;
+        *self.index.tables.get_mut(id) = None;
         self.free_tables.push(id);
         self.ended[id as usize] = Ended::default();
         for text in table.names.iter().copied().chain(table.grid.shared_cells()) {
@@ -405,7 +407,7 @@ impl IndexWriter {
         // Where as many series come as go, a third of these have come when a quarter of all is too old: until then the
         // table is not written anew for want of room.
         let capacity = kept.len() + kept.len() / (EXPIRED_SHARE as usize - 1) + 2;
-        self.index.tables[id as usize] = Some(Arc::new(Table {
+        *self.index.tables.get_mut(id) = Some(Arc::new(Table {
             names: table.names.clone(),
             grid: Arc::new(table.grid.of_rows(&kept.iter().copied(), capacity, None)),
             metric: table.metric,
