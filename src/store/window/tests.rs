@@ -349,8 +349,7 @@ fn history(seed: u64) {
             .map(|(labels, sample)| (labels.replace(BLANK, "}"), sample));
         let round: Round = round.collect();
         let state = window.cluster("c", STALE_AFTER).state.load_full();
-        let era = state.eras.last().unwrap();
-        naive.append((era.id, era.columns.last().unwrap().number), at_ms, &round);
+        naive.append(newest(&window), at_ms, &round);
         if number % 9 == 0 || number > 66 {
             let held: BTreeMap<u64, u32> = state
                 .eras
@@ -556,6 +555,77 @@ fn memory_makes_the_window_shorter_and_time_makes_it_longer() {
         window.lengthen(now_ms + 600_000 * minute, true);
     }
     assert_eq!(window.length(), Duration::from_secs(160));
+}
+
+/// What a reader sees is what went in, the newest round of which is this one.
+fn check_all(window: &Window, naive: &Naive, at_ms: i64) {
+    let state = window.cluster("c", STALE_AFTER).state.load_full();
+    let era = state.eras.last().unwrap();
+    let held = [(era.id, era.oldest_number().unwrap())].into();
+    let shown = shown(&window.view(at_ms), i64::MIN, i64::MAX);
+    check_same(&shown, &naive.seen(&held), &format!("at {at_ms}"));
+}
+
+/// Era and number of the newest round.
+fn newest(window: &Window) -> (u64, u32) {
+    let state = window.cluster("c", STALE_AFTER).state.load_full();
+    let era = state.eras.last().unwrap();
+    (era.id, era.columns.last().unwrap().number)
+}
+
+#[test]
+fn births_of_several_slices_are_all_entered() {
+    let window = Window::new(Duration::from_secs(900), "cluster".into());
+    let (mut feed, mut naive) = (Feed::new(), Naive::default());
+    for (number, at_ms) in (0..4).zip((NOW..).step_by(15_000)) {
+        // Each time 900 come, 900 go, and 400 stay that are written otherwise: they have their rows again.
+        let first = 900 * number;
+        let line = |n: u32| (format!("m{{n=\"{n}\"}}"), (f64::from(n), at_ms));
+        let samples: Round = (first..first + 1300).map(line).collect();
+        let written = samples.clone().into_iter().map(|(mut labels, sample)| {
+            if number % 2 == 1 {
+                rewrite(&mut labels);
+            }
+            (labels, sample)
+        });
+        feed.append(&window, at_ms, &written.collect());
+        naive.append(newest(&window), at_ms, &samples);
+        check_all(&window, &naive, at_ms);
+    }
+    assert_eq!(window.held()[0].1.series, 1300 + 3 * 900);
+}
+
+#[test]
+fn sealing_is_given_up_when_its_rounds_are_forgotten_meanwhile() {
+    let window = Window::new(Duration::from_secs(12), "cluster".into());
+    let (mut feed, mut naive) = (Feed::new(), Naive::default());
+    let mut given_up = None;
+    for (number, at_ms) in (0..36).zip((NOW..).step_by(1000)) {
+        // So many that they are sealed in two slices.
+        let line = |n: u32| (format!("m{{n=\"{n}\"}}"), (f64::from(n * number), at_ms));
+        let samples: Round = (0..9_000).map(line).collect();
+        let cluster = window.cluster("c", STALE_AFTER);
+        let mut work = cluster.append(&window, feed.recorded(at_ms, &samples));
+        let mut is_shown = false;
+        while !work.is_done() {
+            let seals = is_shown && work.part() == Part::Samples;
+            is_shown |= !work.is_heavy();
+            work.step();
+            if seals && given_up.is_none() {
+                assert!(!work.is_done() && window.shorten(at_ms));
+                given_up = Some(number);
+            }
+        }
+        window.lengthen(at_ms, true);
+        naive.append(newest(&window), at_ms, &samples);
+        let is_last = number == 35;
+        if given_up == Some(number) || is_last {
+            let is_sealed = !cluster.state.load().eras[0].batches.is_empty();
+            assert_eq!(is_sealed, is_last);
+            check_all(&window, &naive, at_ms);
+        }
+    }
+    assert!(given_up.is_some_and(|number| number < 35));
 }
 
 #[test]
