@@ -57,8 +57,8 @@ impl Table {
         (0..self.rows).filter(move |row| self.grid.died(*row) >= oldest)
     }
 
-    /// Appends a row; `hash` is that of its texts.
-    fn push(&mut self, hash: u32, cells: &[u32], tenancy: Tenancy) -> u32 {
+    /// Appends a row.
+    fn push(&mut self, cells: &[u32], tenancy: Tenancy) -> u32 {
         let (row, len) = (self.rows, self.rows as usize);
         if !self.grid.has_room(row, cells) {
             let room = self.grid.capacity();
@@ -69,7 +69,7 @@ impl Table {
             };
             self.grid = Arc::new(self.grid.of_rows(&(0..row), capacity, Some(cells)));
         }
-        self.grid.put(row, hash, cells, tenancy);
+        self.grid.put(row, cells, tenancy);
         self.rows += 1;
         row
     }

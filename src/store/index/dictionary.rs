@@ -19,37 +19,59 @@ pub(super) struct Dictionary {
     hasher: DefaultHashBuilder,
     /// Texts by content.
     numbers: HashTable<u32>,
-    /// By text: how often it is used.
-    uses: Vec<u32>,
-    /// By text: the one that was acquired behind it last. Series of one family come in the order of their pods, and those
-    /// of the next family in the same. A guess: either number may be free or another text's by now.
-    behind: Vec<u32>,
+    /// By text.
+    entries: Vec<Entry>,
     /// Numbers to use again.
     free: Vec<u32>,
     text_bytes: usize,
+    /// The round under way.
+    round: u32,
+}
+
+/// What is known of a text.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// How often it is used.
+    uses: u32,
+    /// The round in which it was new.
+    born: u32,
+    /// The text that was acquired behind it last. Series of one family come in the order of their pods, and those of the
+    /// next family in the same. A guess: either number may be free or another text's by now.
+    behind: u32,
 }
 
 impl Dictionary {
     /// Bytes held, those of the texts among them.
     pub(super) fn bytes(&self) -> usize {
-        let by_text = 4 * (self.uses.capacity() + self.behind.capacity());
-        let numbers = 5 * self.numbers.capacity() + by_text;
+        let entries = size_of::<Entry>() * self.entries.capacity();
         // An `Arc<str>` is two words where it is used, two counts and the text.
-        numbers + self.text_bytes + 32 * self.uses.len()
+        let texts = self.text_bytes + 32 * self.entries.len();
+        5 * self.numbers.capacity() + entries + texts
+    }
+
+    /// Texts that are new from now on are so in this round.
+    pub(super) fn begin(&mut self, round: u32) {
+        self.round = round;
+    }
+
+    /// Whether a text is new in this round.
+    #[inline]
+    pub(super) fn is_new(&self, id: u32) -> bool {
+        self.entries[id as usize].born == self.round
     }
 
     /// One more use of a text, UTF-8 and not empty, that stands where the text `before` stood in the line before; returns
     /// its number.
     #[inline]
     pub(super) fn acquire_behind(&mut self, before: u32, texts: &mut Texts, text: &[u8]) -> u32 {
-        let known = self.behind[before as usize];
+        let known = self.entries[before as usize].behind;
         let is_it = |known: &Arc<str>| known.as_bytes() == text;
         if texts.find(known).is_some_and(is_it) {
             self.reuse(known);
             return known;
         }
         let id = self.acquire(texts, text);
-        self.behind[before as usize] = id;
+        self.entries[before as usize].behind = id;
         id
     }
 
@@ -62,12 +84,16 @@ impl Dictionary {
             return id;
         }
         let id = self.free.pop().unwrap_or_else(|| {
-            self.uses.push(0);
-            self.behind.push(u32::MAX);
+            self.entries.push(Entry {
+                uses: 0,
+                born: 0,
+                behind: u32::MAX,
+            });
             texts.push(Arc::default());
-            u32::try_from(self.uses.len() - 1).expect("fewer texts than bytes in a body")
+            u32::try_from(self.entries.len() - 1).expect("fewer texts than bytes in a body")
         });
-        self.uses[id as usize] = 1;
+        let entry = &mut self.entries[id as usize];
+        (entry.uses, entry.born) = (1, self.round);
         self.text_bytes += text.len();
         let text = std::str::from_utf8(text).expect("labels of a line are UTF-8");
         *texts.get_mut(id) = text.into();
@@ -79,23 +105,23 @@ impl Dictionary {
     /// One more use of a text that is in use.
     #[inline]
     pub(super) fn reuse(&mut self, id: u32) {
-        self.uses[id as usize] += 1;
+        self.entries[id as usize].uses += 1;
     }
 
     /// So many more uses of a text that is in use.
     pub(super) fn reuse_by(&mut self, id: u32, more: u32) {
-        self.uses[id as usize] += more;
+        self.entries[id as usize].uses += more;
     }
 
     /// By text: how often it is used.
     #[cfg(test)]
-    pub(super) fn uses(&self) -> &[u32] {
-        &self.uses
+    pub(super) fn uses(&self) -> Vec<u32> {
+        self.entries.iter().map(|entry| entry.uses).collect()
     }
 
     /// One use less.
     pub(super) fn release(&mut self, texts: &mut Texts, id: u32) {
-        let uses = &mut self.uses[id as usize];
+        let uses = &mut self.entries[id as usize].uses;
         *uses -= 1;
         if *uses > 0 {
             return;

@@ -19,12 +19,11 @@ pub(in crate::store) struct Tenancy {
 
 pub(in crate::store) const ALIVE: u32 = u32::MAX;
 
-/// The places of slot, born and died in a row, and of the hash of its texts; behind them come its cells.
+/// The places of slot, born and died in a row; behind them come its cells.
 const SLOT: usize = 0;
 const BORN: usize = 1;
 const DIED: usize = 2;
-const HASH: usize = 3;
-const CELLS: usize = 4;
+const CELLS: usize = 3;
 
 /// A label of all rows.
 #[derive(Clone, Copy, Debug)]
@@ -158,10 +157,9 @@ impl Grid {
     }
 
     /// Writes a row for which there is room.
-    pub(super) fn put(&self, row: u32, hash: u32, cells: &[u32], tenancy: Tenancy) {
+    pub(super) fn put(&self, row: u32, cells: &[u32], tenancy: Tenancy) {
         self.put_tenancy(row, tenancy);
         let row = self.row(row);
-        row[HASH].store(hash, Ordering::Relaxed);
         for (column, cell) in self.columns.iter().zip(cells) {
             if let Column::Each(at) = column {
                 row[*at].store(*cell, Ordering::Relaxed);
@@ -190,12 +188,6 @@ impl Grid {
     #[inline]
     pub(super) fn died(&self, row: u32) -> u32 {
         self.row(row)[DIED].load(Ordering::Relaxed)
-    }
-
-    /// The hash of a row's texts, as it was put.
-    #[inline]
-    pub(super) fn hash(&self, row: u32) -> u32 {
-        self.row(row)[HASH].load(Ordering::Relaxed)
     }
 
     /// The series of a row is no longer there, from round `number` on.

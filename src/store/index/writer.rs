@@ -54,33 +54,19 @@ const NO_SEAT: Place = Place {
 /// The rows of a table that have no slot any more.
 #[derive(Debug, Default)]
 struct Ended {
-    /// By the hash of their texts: a series that comes again has its row again. A table of hashes for each table of rows,
-    /// since the series of one metric come and go together.
-    rows: HashTable<Resting>,
+    /// By the hash of their texts: a series that comes again has its row again. Only from when one might on, which most
+    /// tables never see, until the table is written anew.
+    rows: Option<HashTable<u32>>,
     /// How many of them are too old; some of these may have come again.
     expired: u32,
     /// Whether the table is to be written anew.
     is_due: bool,
 }
 
-/// A row without a slot, and its hash, so that the table of them need not look at rows to grow.
-#[derive(Clone, Copy, Debug)]
-struct Resting {
-    row: u32,
-    hash: u32,
-}
-
 impl Ended {
-    fn insert(&mut self, row: Resting) {
-        let hash = |row: &Resting| spread(row.hash);
-        self.rows.insert_unique(hash(&row), row, hash);
-    }
-
-    fn remove(&mut self, row: Resting) {
-        let is_it = |other: &Resting| other.row == row.row;
-        if let Ok(found) = self.rows.find_entry(spread(row.hash), is_it) {
-            found.remove();
-        }
+    fn bytes(&self) -> usize {
+        let rows = self.rows.as_ref().map_or(0, HashTable::capacity);
+        size_of::<Self>() + (size_of::<u32>() + 1) * rows
     }
 }
 
@@ -109,6 +95,7 @@ impl IndexWriter {
     ) -> usize {
         let slots: Vec<u32> = series.clone().map(|(slot, _)| slot).collect();
         self.leave_all(&slots, number);
+        self.dictionary.begin(number);
         let (mut reader, mut unread) = (LabelReader::default(), 0);
         for (slot, line) in series {
             if reader.read(line) {
@@ -133,8 +120,7 @@ impl IndexWriter {
             born: number,
             died: ALIVE,
         };
-        let hash = self.hash(table, self.latest.cells.iter().copied());
-        let row = self.add_latest(hash, tenancy);
+        let row = self.add_latest(tenancy);
         let at = slot as usize;
         if at >= self.seats.len() {
             self.seats.resize(at + 1, NO_SEAT);
@@ -184,19 +170,19 @@ impl IndexWriter {
 
     /// The series of these slots are no longer there, from round `number` on.
     pub(in crate::store) fn leave_all(&mut self, slots: &[u32], number: u32) {
-        // All seats first, then all rows, then where these are found again: each loop waits for memory of its own, and is
-        // so short that the processor waits for that of several series at once.
+        // All seats first, then all rows: each loop waits for memory of its own, and is so short that the processor waits
+        // for that of several series at once.
         let mut left: Vec<Place> = slots.iter().map(|slot| self.vacate(*slot)).collect();
         left.retain(|seat| *seat != NO_SEAT);
-        let end = |seat: &Place| {
-            let grid = &self.index.table(seat.table).grid;
-            grid.end(seat.row, number);
-            grid.hash(seat.row)
-        };
-        let hashes: Vec<u32> = left.iter().map(end).collect();
-        for (Place { table, row }, hash) in left.into_iter().zip(hashes) {
-            self.ended[table as usize].insert(Resting { row, hash });
+        for &Place { table, row } in &left {
+            self.index.table(table).grid.end(row, number);
+        }
+        for Place { table, row } in left {
             self.dead.push_back((number, table));
+            if let Some(rows) = &mut self.ended[table as usize].rows {
+                let hash = |row: &u32| hash_of(&self.hasher, self.index.table(table), *row);
+                rows.insert_unique(hash(&row), row, hash);
+            }
         }
     }
 
@@ -218,9 +204,7 @@ impl IndexWriter {
             self.changed = true;
             self.expire_rows(table, oldest);
         }
-        let bytes =
-            |ended: &Ended| size_of::<Ended>() + (size_of::<Resting>() + 1) * ended.rows.capacity();
-        self.ended_bytes = self.ended.iter().map(bytes).sum();
+        self.ended_bytes = self.ended.iter().map(Ended::bytes).sum();
         self.due.is_empty()
     }
 
@@ -291,23 +275,40 @@ impl IndexWriter {
     }
 
     /// A row for the latest series: the one that it had, or a new one.
-    fn add_latest(&mut self, hash: u32, tenancy: Tenancy) -> u32 {
+    fn add_latest(&mut self, tenancy: Tenancy) -> u32 {
+        let before = self.take_ended();
         let Latest { cells, table, .. } = &self.latest;
-        let at = *table as usize;
-        let is_it = |row: &Resting| row.hash == hash && self.has_cells(*table, row.row, cells);
-        let resting = self.ended[at].rows.find(spread(hash), is_it).copied();
         let of_table = self.index.tables.get_mut(*table).as_mut();
         let of_table = Arc::make_mut(of_table.expect("a place is in a table that is there"));
-        if let Some(resting) = resting {
-            of_table.renew(resting.row, tenancy);
-            self.ended[at].remove(resting);
-            return resting.row;
+        if let Some(row) = before {
+            of_table.renew(row, tenancy);
+            return row;
         }
         self.index.rows += 1;
         let before = of_table.grid.clone();
-        let row = of_table.push(hash, cells, tenancy);
+        let row = of_table.push(cells, tenancy);
         self.use_row(row, &before);
         row
+    }
+
+    /// The row that the latest series had, if it was there before: it is no longer one of those that have ended.
+    fn take_ended(&mut self) -> Option<u32> {
+        let Latest { cells, table, .. } = &self.latest;
+        if cells.iter().any(|text| self.dictionary.is_new(*text)) {
+            return None;
+        }
+        let of_table = self.index.table(*table);
+        let hash = |row: &u32| hash_of(&self.hasher, of_table, *row);
+        let rows = self.ended[*table as usize].rows.get_or_insert_with(|| {
+            let mut rows = HashTable::new();
+            for row in (0..of_table.rows).filter(|row| of_table.grid.died(*row) != ALIVE) {
+                rows.insert_unique(hash(&row), row, hash);
+            }
+            rows
+        });
+        let is_it = |row: &u32| of_table.grid.cells(*row).eq(cells.iter().copied());
+        let found = rows.find_entry(hash_cells(&self.hasher, cells.iter().copied()), is_it);
+        found.ok().map(|found| found.remove().0)
     }
 
     /// The texts of the latest series are used by its row, which is new; `before` is the grid of the rows before it.
@@ -325,19 +326,6 @@ impl IndexWriter {
                 _ => self.dictionary.reuse(cell),
             }
         }
-    }
-
-    fn has_cells(&self, table: u32, row: u32, cells: &[u32]) -> bool {
-        let of_row = self.index.table(table).grid.cells(row);
-        of_row.eq(cells.iter().copied())
-    }
-
-    fn hash(&self, table: u32, cells: impl Iterator<Item = u32>) -> u32 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u32(table);
-        cells.for_each(|cell| hasher.write_u32(cell));
-        let [low @ .., _, _, _, _] = hasher.finish().to_le_bytes();
-        u32::from_le_bytes(low)
     }
 
     /// Gives back the texts of one row.
@@ -382,15 +370,11 @@ impl IndexWriter {
 
     /// Moves the rows that stay together.
     fn keep_rows(&mut self, id: u32, table: &Table, kept: &[u32], oldest: u32) {
-        let ended = &mut self.ended[id as usize];
-        ended.rows.clear();
+        self.ended[id as usize].rows = None;
         for (row, &old) in (0..).zip(kept) {
             let tenancy = table.tenancy(old);
             if tenancy.died == ALIVE {
                 self.seats[tenancy.slot as usize] = Place { table: id, row };
-            } else {
-                let hash = table.grid.hash(old);
-                ended.insert(Resting { row, hash });
             }
         }
         let held = |(row, old): (u32, &u32)| {
@@ -420,7 +404,7 @@ impl IndexWriter {
 #[cfg(test)]
 impl IndexWriter {
     /// How often each text is counted, and how often it is used.
-    pub(in crate::store) fn uses(&self) -> (&[u32], Vec<u32>) {
+    pub(in crate::store) fn uses(&self) -> (Vec<u32>, Vec<u32>) {
         let mut used = vec![0; self.index.texts.len()];
         let mut count = |id: u32| used[id as usize] += 1;
         let Latest { names, cells, .. } = &self.latest;
@@ -436,9 +420,14 @@ impl IndexWriter {
     }
 }
 
-/// The hash of a seat with all bits in use, as a table wants them.
-const fn spread(hash: u32) -> u64 {
-    (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+fn hash_of(hasher: &DefaultHashBuilder, table: &Table, row: u32) -> u64 {
+    hash_cells(hasher, table.grid.cells(row))
+}
+
+fn hash_cells(hasher: &DefaultHashBuilder, cells: impl Iterator<Item = u32>) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    cells.for_each(|cell| hasher.write_u32(cell));
+    hasher.finish()
 }
 
 #[cfg(test)]
