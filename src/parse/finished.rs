@@ -2,6 +2,7 @@
 //! checked again, and most of it stood in the line before.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use memchr::{memchr, memchr2};
 
@@ -12,13 +13,12 @@ use crate::model::labels::METRIC_NAME;
 pub struct Label<'a> {
     /// `__name__` for the metric's name.
     pub name: Cow<'a, str>,
-    /// UTF-8, never empty. As bytes: to make it a `str` costs more than all else that is done with most values.
+    /// UTF-8 in all that Tributary wrote, which is not checked; never empty.
     pub value: Cow<'a, [u8]>,
-    /// Where all of a line is plain: the part of it up to the next label that has a value, `metric{`, `name="value",` or
-    /// `name="value",empty=""}`.
-    text: &'a [u8],
-    /// Where the value begins in it.
-    value_at: usize,
+    /// Where all of a line is plain: where in it the value stands.
+    value_at: Range<usize>,
+    /// The same: where the next label that has a value begins, or what stands behind them.
+    end: usize,
 }
 
 /// Reads the labels of lines, one line after the other.
@@ -27,7 +27,8 @@ pub struct Label<'a> {
 /// are compared with what stood there before, which takes a fraction of reading them.
 #[derive(Debug, Default)]
 pub struct LabelReader<'a> {
-    /// Those of the last line.
+    /// The last line and its labels.
+    line: &'a [u8],
     labels: Vec<Label<'a>>,
     /// Whether none of them has quotes around its name or escapes, so that the next line can be compared with them.
     is_plain: bool,
@@ -40,6 +41,7 @@ impl<'a> LabelReader<'a> {
     /// Reads the labels of the next line; false if they cannot be read.
     pub fn read(&mut self, line: &'a [u8]) -> bool {
         self.is_alike = self.is_plain && self.compare(line);
+        self.line = line;
         if self.is_alike {
             return true;
         }
@@ -65,17 +67,32 @@ impl<'a> LabelReader<'a> {
     /// Whether a line has the names of the one before. Notes its values then, and else may have noted some.
     fn compare(&mut self, line: &'a [u8]) -> bool {
         self.changed.clear();
-        let mut rest = line;
-        for (at, label) in self.labels.iter_mut().enumerate() {
-            if !rest.starts_with(label.text) {
-                if !label.change(rest) {
-                    return false;
-                }
-                self.changed.push(at);
+        let before = &self.line[..self.labels.last().map_or(0, |label| label.end)];
+        // Up to where both have been compared.
+        let (mut old, mut new) = (0, 0);
+        let mut at = 0;
+        loop {
+            let same_until = old + common_len(&before[old..], &line[new..]);
+            while let Some(label) = self.labels.get_mut(at)
+                && label.end <= same_until
+            {
+                label.move_by(new.wrapping_sub(old));
+                at += 1;
             }
-            rest = &rest[label.text.len()..];
+            let Some(label) = self.labels.get_mut(at) else {
+                return true;
+            };
+            let Some(value) = label.value_in(line, (old, new), same_until, before) else {
+                return false;
+            };
+            let tail = label.end - label.value_at.end;
+            old = label.end;
+            new = value.end + tail;
+            label.value = Cow::Borrowed(&line[value.clone()]);
+            (label.value_at, label.end) = (value, new);
+            self.changed.push(at);
+            at += 1;
         }
-        true
     }
 
     fn read_any(&mut self, line: &'a str) -> Option<()> {
@@ -85,8 +102,8 @@ impl<'a> LabelReader<'a> {
             self.labels.push(Label {
                 name: METRIC_NAME.into(),
                 value: line.as_bytes()[..name_end].into(),
-                text: &line.as_bytes()[..at],
-                value_at: 0,
+                value_at: 0..name_end,
+                end: at,
             });
             if line.as_bytes()[name_end] == b' ' {
                 return Some(());
@@ -97,15 +114,16 @@ impl<'a> LabelReader<'a> {
             self.labels.push(Label {
                 name: METRIC_NAME.into(),
                 value: into_bytes(value),
-                text: &[],
-                value_at: 0,
+                value_at: 0..0,
+                end: 0,
             });
             at = line.len() - behind.strip_prefix(',').unwrap_or(behind).len();
         }
         while !line[at..].starts_with('}') {
             at = self.read_label(line, at)?;
         }
-        self.is_plain &= self.labels.last()?.text.ends_with(b"}");
+        // The last one ends with the brace.
+        self.is_plain &= self.labels.last()?.end == at + 1;
         Some(())
     }
 
@@ -121,47 +139,70 @@ impl<'a> LabelReader<'a> {
         };
         self.is_plain &= behind.starts_with([',', '}']);
         let end = line.len() - behind.len() + 1;
-        let text = line.as_bytes().get(at..end)?;
         if !value.is_empty() {
-            let value_at = name.len() + 2;
+            let value_end = end - 2;
             self.labels.push(Label {
+                value_at: value_end - value.len()..value_end,
                 name,
                 value,
-                text,
-                value_at,
+                end,
             });
         } else if let Some(before) = self.labels.last_mut() {
-            let start = at.saturating_sub(before.text.len());
-            before.text = &line.as_bytes()[start..end];
+            before.end = end;
         }
         Some(line.len() - behind.strip_prefix(',').unwrap_or(behind).len())
     }
 }
 
-impl<'a> Label<'a> {
-    /// Takes another value from the front of a line, if all else is the same.
-    fn change(&mut self, rest: &'a [u8]) -> bool {
-        let (opening, behind) = self.text.split_at(self.value_at);
-        let tail = &behind[self.value.len()..];
-        let Some(value) = rest.strip_prefix(opening) else {
-            return false;
-        };
-        let end = if opening.is_empty() {
-            memchr2(b'{', b' ', value)
-        } else {
-            memchr2(b'"', b'\\', value)
-        };
-        let Some((value, behind)) = end.map(|end| value.split_at(end)) else {
-            return false;
-        };
-        let is_utf8 = || value.is_ascii() || std::str::from_utf8(value).is_ok();
-        if value.is_empty() || !behind.starts_with(tail) || !is_utf8() {
-            return false;
+impl Label<'_> {
+    /// The line has become longer by so many bytes, or shorter by their complement, before this label.
+    fn move_by(&mut self, more: usize) {
+        let Range { start, end } = &mut self.value_at;
+        for place in [start, end, &mut self.end] {
+            *place = place.wrapping_add(more);
         }
-        self.text = &rest[..opening.len() + value.len() + tail.len()];
-        self.value = Cow::Borrowed(value);
-        true
     }
+
+    /// Where in another line its value of this label stands, if all else is the same. The lines have been compared up to
+    /// these places, in that `before` and in `line`; from there on `before` is the same until `same_until`.
+    fn value_in(
+        &self,
+        line: &[u8],
+        (old, new): (usize, usize),
+        same_until: usize,
+        before: &[u8],
+    ) -> Option<Range<usize>> {
+        let Range { start, end } = self.value_at;
+        let is_metric = start == 0;
+        let start = (start <= same_until).then(|| new + start - old)?;
+        let from = new + same_until.min(end) - old;
+        let rest = line.get(from..)?;
+        let len = if is_metric {
+            memchr2(b'{', b' ', rest)
+        } else {
+            memchr2(b'"', b'\\', rest)
+        };
+        let value = start..from + len?;
+        let is_tail = line[value.end..].starts_with(&before[end..self.end]);
+        (!value.is_empty() && is_tail).then_some(value)
+    }
+}
+
+/// How many bytes at the front are the same.
+fn common_len(one: &[u8], other: &[u8]) -> usize {
+    const LEN: usize = size_of::<u128>();
+    let len = one.len().min(other.len());
+    let (one, other) = (&one[..len], &other[..len]);
+    let (words, rest) = one.as_chunks::<LEN>();
+    let (other_words, other_rest) = other.as_chunks::<LEN>();
+    for (at, (word, other)) in words.iter().zip(other_words).enumerate() {
+        if word != other {
+            let differing = u128::from_le_bytes(*word) ^ u128::from_le_bytes(*other);
+            return LEN * at + differing.trailing_zeros() as usize / 8;
+        }
+    }
+    let rest = rest.iter().zip(other_rest);
+    len - len % LEN + rest.take_while(|(one, other)| one == other).count()
 }
 
 fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
@@ -296,13 +337,7 @@ mod tests {
             alone.read(line.as_bytes());
             assert_eq!(labels(&reader), labels(&alone), "{line}");
         }
-        for bad in [
-            &b"n{a=\"\xff\"} 2"[..],
-            b"n{a=\"2",
-            b"n{a=\"2\"",
-            b"n{a=2} 2",
-            b"",
-        ] {
+        for bad in [&b"n{a=\"2"[..], b"n{a=\"2\"", b"n{a=2} 2", b""] {
             let mut reader = LabelReader::default();
             assert!(reader.read(b"n{a=\"2\"} 2") && !reader.read(bad), "{bad:?}");
             assert!(reader.read(b"n{a=\"2\"} 2") && reader.changed().is_none());

@@ -52,6 +52,8 @@ struct Rows {
     values: [Block; ROUNDS_MAX + 1],
     /// A bit for each slot: its value is not the same in all rounds and the anchor.
     changed: u64,
+    /// The same by round, oldest first: its group is not that of the batch.
+    moved: [u64; ROUNDS_MAX],
     /// Its group is the same in all of them and at the edge, and its last sample was that of its group.
     regular: u64,
 }
@@ -103,6 +105,7 @@ impl Sealing {
             rows: Box::new(Rows {
                 values: [[STALE; WORD]; ROUNDS_MAX + 1],
                 changed: 0,
+                moved: [0; ROUNDS_MAX],
                 regular: 0,
             }),
             writer: ChunkWriter::beginning_with(&edge.shapes),
@@ -166,6 +169,7 @@ impl Sealing {
         let Rows {
             values,
             changed,
+            moved,
             regular,
         } = &mut *self.rows;
         values[self.rounds] = [STALE; WORD];
@@ -180,8 +184,10 @@ impl Sealing {
         let groups = &self.batch.groups;
         let mut others =
             self.edge.lasts.others(word) | self.edge.lasts.groups().differing(groups, word);
-        for column in &self.columns[..=self.rounds] {
-            others |= column.groups.differing(groups, word);
+        others |= self.columns[self.rounds].groups.differing(groups, word);
+        for (moved, column) in moved.iter_mut().zip(&self.columns[..self.rounds]) {
+            *moved = column.groups.differing(groups, word);
+            others |= *moved;
         }
         *regular = !others;
     }
@@ -257,12 +263,16 @@ impl Sealing {
         }
         let of_batch = self.batch.groups.get(slot) as usize;
         let mut stamps = [NO_STAMP; ROUNDS_MAX];
+        let row = self.batch.row(of_batch);
+        stamps[..row.len()].copy_from_slice(row);
         // A sample in every round, and always the batch's group.
         let mut keeps = !values.contains(&STALE) && of_batch < self.members.len();
-        for (stamp, column) in stamps.iter_mut().zip(&self.columns[..self.rounds]) {
-            let group = column.groups.get(slot) as usize;
-            *stamp = column.stamp_of(group);
-            keeps &= group == of_batch;
+        let moved = self.rows.moved.iter().zip(&self.columns[..self.rounds]);
+        for (stamp, (moved, column)) in stamps.iter_mut().zip(moved) {
+            if moved >> (slot % WORD) & 1 == 1 {
+                *stamp = column.stamp(slot);
+                keeps = false;
+            }
         }
         if keeps {
             let (mask, end) = advances(&stamps[..self.rounds], last);

@@ -60,8 +60,17 @@ impl Dictionary {
         self.entries[id as usize].born == self.round
     }
 
-    /// One more use of a text, UTF-8 and not empty, that stands where the text `before` stood in the line before; returns
-    /// its number.
+    /// One more use of a text that stands where the text `before` stands in the line before, and may be the same.
+    pub(super) fn acquire_near(&mut self, before: u32, texts: &mut Texts, text: &[u8]) -> u32 {
+        if texts.get(before).as_bytes() == text {
+            self.reuse(before);
+            return before;
+        }
+        self.acquire_behind(before, texts, text)
+    }
+
+    /// One more use of a text, not empty, that stands where another, `before`, stood in the line before; returns its
+    /// number.
     #[inline]
     pub(super) fn acquire_behind(&mut self, before: u32, texts: &mut Texts, text: &[u8]) -> u32 {
         let known = self.entries[before as usize].behind;
@@ -83,6 +92,9 @@ impl Dictionary {
             self.reuse(id);
             return id;
         }
+        let Ok(new) = std::str::from_utf8(text) else {
+            return self.acquire(texts, String::from_utf8_lossy(text).as_bytes());
+        };
         let id = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry {
                 uses: 0,
@@ -94,9 +106,8 @@ impl Dictionary {
         });
         let entry = &mut self.entries[id as usize];
         (entry.uses, entry.born) = (1, self.round);
-        self.text_bytes += text.len();
-        let text = std::str::from_utf8(text).expect("labels of a line are UTF-8");
-        *texts.get_mut(id) = text.into();
+        self.text_bytes += new.len();
+        *texts.get_mut(id) = new.into();
         let (numbers, hasher) = (&mut self.numbers, &self.hasher);
         numbers.insert_unique(hash, id, |&id| hasher.hash_one(texts.get(id).as_bytes()));
         id

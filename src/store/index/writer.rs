@@ -85,6 +85,14 @@ struct Latest {
     table: u32,
 }
 
+impl Latest {
+    /// The value of a label, if it has one.
+    fn cell_of(&self, name: u32) -> Option<u32> {
+        let column = self.names.iter().position(|known| *known == name)?;
+        self.cells.get(column).copied()
+    }
+}
+
 impl IndexWriter {
     /// Series appear, in round `number`: their slots and finished lines. Returns how many lines could not be read; their
     /// series have no row and are not selected.
@@ -146,10 +154,25 @@ impl IndexWriter {
         let mut order: Vec<usize> = (0..labels.len()).collect();
         order.sort_unstable_by(|a, b| labels[*a].name.cmp(&labels[*b].name));
         let texts = &mut self.index.texts;
-        let mut acquire = |text: &[u8]| self.dictionary.acquire(texts, text);
-        let name = |at: &usize| labels[*at].name.as_bytes();
-        let names: Vec<u32> = order.iter().map(|at| acquire(name(at))).collect();
-        let cells = order.iter().map(|at| acquire(&labels[*at].value)).collect();
+        let (mut names, mut cells) = (
+            Vec::with_capacity(order.len()),
+            Vec::with_capacity(order.len()),
+        );
+        for &at in &order {
+            let Label { name, value, .. } = &labels[at];
+            let name = match names.last() {
+                Some(before) => self
+                    .dictionary
+                    .acquire_behind(*before, texts, name.as_bytes()),
+                None => self.dictionary.acquire(texts, name.as_bytes()),
+            };
+            let value = match self.latest.cell_of(name) {
+                Some(before) => self.dictionary.acquire_near(before, texts, value),
+                None => self.dictionary.acquire(texts, value),
+            };
+            names.push(name);
+            cells.push(value);
+        }
         let metric = order.iter().position(|at| labels[*at].name == METRIC_NAME);
         let mut columns = vec![0; order.len()];
         for (column, at) in order.into_iter().enumerate() {
