@@ -2,7 +2,6 @@
 //! checked again, and most of it stood in the line before.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use memchr::{memchr, memchr2};
 
@@ -15,10 +14,11 @@ pub struct Label<'a> {
     pub name: Cow<'a, str>,
     /// UTF-8 in all that Tributary wrote, which is not checked; never empty.
     pub value: Cow<'a, [u8]>,
-    /// Where all of a line is plain: where in it the value stands.
-    value_at: Range<usize>,
-    /// The same: where the next label that has a value begins, or what stands behind them.
-    end: usize,
+    /// Where all of a line is plain, bytes from here to the next label that has a value: of `metric{`, `name="value",` or
+    /// `name="value",empty=""}`.
+    len: usize,
+    /// Where among them the value begins.
+    value_at: usize,
 }
 
 /// Reads the labels of lines, one line after the other.
@@ -27,9 +27,9 @@ pub struct Label<'a> {
 /// are compared with what stood there before, which takes a fraction of reading them.
 #[derive(Debug, Default)]
 pub struct LabelReader<'a> {
-    /// The last line and its labels.
-    line: &'a [u8],
+    /// The labels of the last line, and where all of it is plain the text of them.
     labels: Vec<Label<'a>>,
+    text: &'a [u8],
     /// Whether none of them has quotes around its name or escapes, so that the next line can be compared with them.
     is_plain: bool,
     /// Whether the last line had the same names as the one before it, and which values it had not.
@@ -41,7 +41,6 @@ impl<'a> LabelReader<'a> {
     /// Reads the labels of the next line; false if they cannot be read.
     pub fn read(&mut self, line: &'a [u8]) -> bool {
         self.is_alike = self.is_plain && self.compare(line);
-        self.line = line;
         if self.is_alike {
             return true;
         }
@@ -67,30 +66,28 @@ impl<'a> LabelReader<'a> {
     /// Whether a line has the names of the one before. Notes its values then, and else may have noted some.
     fn compare(&mut self, line: &'a [u8]) -> bool {
         self.changed.clear();
-        let before = &self.line[..self.labels.last().map_or(0, |label| label.end)];
-        // Up to where both have been compared.
+        let before = self.text;
+        // Where the next label begins in both.
         let (mut old, mut new) = (0, 0);
         let mut at = 0;
         loop {
-            let same_until = old + common_len(&before[old..], &line[new..]);
-            while let Some(label) = self.labels.get_mut(at)
-                && label.end <= same_until
+            let mut same = common_len(&before[old..], &line[new..]);
+            while let Some(label) = self.labels.get(at)
+                && let Some(left) = same.checked_sub(label.len)
             {
-                label.move_by(new.wrapping_sub(old));
-                at += 1;
+                (old, new) = (old + label.len, new + label.len);
+                (same, at) = (left, at + 1);
             }
             let Some(label) = self.labels.get_mut(at) else {
+                self.text = &line[..new];
                 return true;
             };
-            let Some(value) = label.value_in(line, (old, new), same_until, before) else {
+            let len = label.len;
+            if !label.change(&before[old..old + len], &line[new..], same) {
                 return false;
-            };
-            let tail = label.end - label.value_at.end;
-            old = label.end;
-            new = value.end + tail;
-            label.value = Cow::Borrowed(&line[value.clone()]);
-            (label.value_at, label.end) = (value, new);
+            }
             self.changed.push(at);
+            (old, new) = (old + len, new + label.len);
             at += 1;
         }
     }
@@ -102,10 +99,11 @@ impl<'a> LabelReader<'a> {
             self.labels.push(Label {
                 name: METRIC_NAME.into(),
                 value: line.as_bytes()[..name_end].into(),
-                value_at: 0..name_end,
-                end: at,
+                len: at,
+                value_at: 0,
             });
             if line.as_bytes()[name_end] == b' ' {
+                self.text = &line.as_bytes()[..at];
                 return Some(());
             }
         } else {
@@ -114,16 +112,18 @@ impl<'a> LabelReader<'a> {
             self.labels.push(Label {
                 name: METRIC_NAME.into(),
                 value: into_bytes(value),
-                value_at: 0..0,
-                end: 0,
+                len: 0,
+                value_at: 0,
             });
             at = line.len() - behind.strip_prefix(',').unwrap_or(behind).len();
         }
         while !line[at..].starts_with('}') {
             at = self.read_label(line, at)?;
         }
-        // The last one ends with the brace.
-        self.is_plain &= self.labels.last()?.end == at + 1;
+        self.text = &line.as_bytes()[..=at];
+        // Else a comma stands behind the last one, or nothing is in the braces.
+        let len: usize = self.labels.iter().map(|label| label.len).sum();
+        self.is_plain &= len == self.text.len();
         Some(())
     }
 
@@ -138,71 +138,61 @@ impl<'a> LabelReader<'a> {
             (name, into_bytes(value), behind)
         };
         self.is_plain &= behind.starts_with([',', '}']);
-        let end = line.len() - behind.len() + 1;
+        let len = rest.len() - behind.len() + 1;
         if !value.is_empty() {
-            let value_end = end - 2;
             self.labels.push(Label {
-                value_at: value_end - value.len()..value_end,
+                value_at: name.len() + 2,
                 name,
                 value,
-                end,
+                len,
             });
         } else if let Some(before) = self.labels.last_mut() {
-            before.end = end;
+            before.len += len;
         }
         Some(line.len() - behind.strip_prefix(',').unwrap_or(behind).len())
     }
 }
 
-impl Label<'_> {
-    /// The line has become longer by so many bytes, or shorter by their complement, before this label.
-    fn move_by(&mut self, more: usize) {
-        let Range { start, end } = &mut self.value_at;
-        for place in [start, end, &mut self.end] {
-            *place = place.wrapping_add(more);
+impl<'a> Label<'a> {
+    /// Takes another value from the front of a line, if all else is the same. `before` is what stood here before; so many
+    /// bytes at the front are the same.
+    fn change(&mut self, before: &[u8], line: &'a [u8], same: usize) -> bool {
+        let value_end = self.value_at + self.value.len();
+        let from = same.min(value_end);
+        if from < self.value_at {
+            return false;
         }
-    }
-
-    /// Where in another line its value of this label stands, if all else is the same. The lines have been compared up to
-    /// these places, in that `before` and in `line`; from there on `before` is the same until `same_until`.
-    fn value_in(
-        &self,
-        line: &[u8],
-        (old, new): (usize, usize),
-        same_until: usize,
-        before: &[u8],
-    ) -> Option<Range<usize>> {
-        let Range { start, end } = self.value_at;
-        let is_metric = start == 0;
-        let start = (start <= same_until).then(|| new + start - old)?;
-        let from = new + same_until.min(end) - old;
-        let rest = line.get(from..)?;
-        let len = if is_metric {
-            memchr2(b'{', b' ', rest)
+        let end = if self.value_at == 0 {
+            memchr2(b'{', b' ', &line[from..])
         } else {
-            memchr2(b'"', b'\\', rest)
+            memchr2(b'"', b'\\', &line[from..])
         };
-        let value = start..from + len?;
-        let is_tail = line[value.end..].starts_with(&before[end..self.end]);
-        (!value.is_empty() && is_tail).then_some(value)
+        let tail = &before[value_end..];
+        let end = end.map(|end| from + end);
+        let Some(end) = end.filter(|end| line[*end..].starts_with(tail)) else {
+            return false;
+        };
+        self.value = Cow::Borrowed(&line[self.value_at..end]);
+        self.len = end + tail.len();
+        !self.value.is_empty()
     }
 }
 
 /// How many bytes at the front are the same.
 fn common_len(one: &[u8], other: &[u8]) -> usize {
-    const LEN: usize = size_of::<u128>();
-    let len = one.len().min(other.len());
-    let (one, other) = (&one[..len], &other[..len]);
-    let (words, rest) = one.as_chunks::<LEN>();
-    let (other_words, other_rest) = other.as_chunks::<LEN>();
-    for (at, (word, other)) in words.iter().zip(other_words).enumerate() {
-        if word != other {
-            let differing = u128::from_le_bytes(*word) ^ u128::from_le_bytes(*other);
-            return LEN * at + differing.trailing_zeros() as usize / 8;
+    let (blocks, others) = (one.as_chunks::<32>().0, other.as_chunks::<32>().0);
+    let same = blocks.iter().zip(others).take_while(|(a, b)| a == b);
+    let mut len = 32 * same.count();
+    let (words, others) = (one[len..].as_chunks().0, other[len..].as_chunks().0);
+    for (word, other) in words.iter().zip(others) {
+        let differing = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*other);
+        if differing != 0 {
+            return len + differing.trailing_zeros() as usize / 8;
         }
+        len += 8;
     }
-    let rest = rest.iter().zip(other_rest);
-    len - len % LEN + rest.take_while(|(one, other)| one == other).count()
+    let rest = one[len..].iter().zip(&other[len..]);
+    len + rest.take_while(|(a, b)| a == b).count()
 }
 
 fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {

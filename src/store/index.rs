@@ -57,21 +57,22 @@ impl Table {
         (0..self.rows).filter(move |row| self.grid.died(*row) >= oldest)
     }
 
-    /// Appends a row.
-    fn push(&mut self, cells: &[u32], tenancy: Tenancy) -> u32 {
+    /// Appends a row; returns its number, and the grid before it if there is another now.
+    fn push(&mut self, cells: &[u32], tenancy: Tenancy) -> (u32, Option<Arc<Grid>>) {
         let (row, len) = (self.rows, self.rows as usize);
-        if !self.grid.has_room(row, cells) {
+        let before = (!self.grid.has_room(row, cells)).then(|| {
             let room = self.grid.capacity();
             let capacity = if len < room {
                 room
             } else {
                 len + self.growth(tenancy.born) + 2
             };
-            self.grid = Arc::new(self.grid.of_rows(&(0..row), capacity, Some(cells)));
-        }
+            let grid = self.grid.of_rows(&(0..row), capacity, Some(cells));
+            std::mem::replace(&mut self.grid, Arc::new(grid))
+        });
         self.grid.put(row, cells, tenancy);
         self.rows += 1;
-        row
+        (row, before)
     }
 
     /// For how many rows more there is to be room, when a series comes in round `born`. Where series come after the first
@@ -207,7 +208,7 @@ impl Index {
             if (next - from) as usize == numbers.len() - first {
                 break; // no two rows are alike
             }
-            let Column::Each(at) = *column else {
+            let Column::Each(at) = column else {
                 continue; // all rows are alike in it
             };
             if !counts(self.texts.get(name)) {
@@ -261,7 +262,7 @@ impl Index {
                 .names
                 .iter()
                 .position(|known| **self.texts.get(*known) == *name);
-            let taken = match column.map(|at| table.grid.columns()[at]) {
+            let taken = match column.and_then(|at| table.grid.columns().nth(at)) {
                 None => verdict.of_none,
                 Some(Column::One(value)) => verdict.takes(value),
                 Some(Column::Each(at)) => {
@@ -342,7 +343,7 @@ impl Index {
                 .names
                 .iter()
                 .position(|known| **self.texts.get(*known) == *name);
-            match at.map(|at| table.grid.columns()[at]) {
+            match at.and_then(|at| table.grid.columns().nth(at)) {
                 None => {}
                 Some(Column::One(value)) => seen[value as usize] = true,
                 Some(Column::Each(at)) => {

@@ -6,27 +6,32 @@ use std::sync::Arc;
 /// copy of that.
 #[derive(Clone, Debug)]
 pub(super) struct Blocks<T, const LEN: usize> {
-    blocks: Vec<Arc<Vec<T>>>,
+    /// Behind the values those of the last one are defaults.
+    blocks: Vec<Arc<[T; LEN]>>,
+    len: usize,
 }
 
 impl<T, const LEN: usize> Default for Blocks<T, LEN> {
     fn default() -> Self {
-        Self { blocks: Vec::new() }
+        Self {
+            blocks: Vec::new(),
+            len: 0,
+        }
     }
 }
 
-impl<T: Clone, const LEN: usize> Blocks<T, LEN> {
+impl<T: Clone + Default, const LEN: usize> Blocks<T, LEN> {
     /// The value of a number below [`Blocks::len`].
     #[inline]
     pub(super) fn get(&self, number: u32) -> &T {
         &self.blocks[number as usize / LEN][number as usize % LEN]
     }
 
-    /// The value of a number, if there is one.
+    /// The value of a number; at least a default where it is none below [`Blocks::len`].
     #[inline]
     pub(super) fn find(&self, number: u32) -> Option<&T> {
         let block = self.blocks.get(number as usize / LEN)?;
-        block.get(number as usize % LEN)
+        Some(&block[number as usize % LEN])
     }
 
     /// The value of a number below [`Blocks::len`], to be changed.
@@ -35,27 +40,27 @@ impl<T: Clone, const LEN: usize> Blocks<T, LEN> {
         &mut Arc::make_mut(block)[number as usize % LEN]
     }
 
-    /// Appends a value.
-    pub(super) fn push(&mut self, value: T) {
-        match self.blocks.last_mut() {
-            Some(last) if last.len() < LEN => Arc::make_mut(last).push(value),
-            _ => {
-                let mut block = Vec::with_capacity(LEN);
-                block.push(value);
-                self.blocks.push(Arc::new(block));
-            }
+    /// Appends a value; returns its number.
+    pub(super) fn push(&mut self, value: T) -> u32 {
+        let number = u32::try_from(self.len).expect("fewer values than bytes in a body");
+        if self.len.is_multiple_of(LEN) {
+            let block = std::array::from_fn(|_| T::default());
+            self.blocks.push(Arc::new(block));
         }
+        self.len += 1;
+        *self.get_mut(number) = value;
+        number
     }
 
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
-        let last = self.blocks.last().map_or(0, |block| block.len());
-        self.blocks.len().saturating_sub(1) * LEN + last
+        self.len
     }
 
     /// All values, by number.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.blocks.iter().flat_map(|block| block.iter())
+        let all = self.blocks.iter().flat_map(|block| block.iter());
+        all.take(self.len)
     }
 }
 
@@ -67,7 +72,7 @@ mod tests {
     fn a_copy_keeps_its_values() {
         let mut list = Blocks::<u32, 3>::default();
         assert_eq!((list.len(), list.iter().count()), (0, 0));
-        (0..7).for_each(|value| list.push(value));
+        assert!((0..7).all(|value| list.push(value) == value));
         let copy = list.clone();
         *list.get_mut(4) = 40;
         list.push(70);
@@ -77,7 +82,7 @@ mod tests {
         assert_eq!((copy.len(), list.len(), *list.get(7)), (7, 8, 70));
         assert_eq!(
             (list.find(7), list.find(8), list.find(9)),
-            (Some(&70), None, None)
+            (Some(&70), Some(&0), None)
         );
         let shared = list.blocks.iter().zip(&copy.blocks);
         let shared: Vec<bool> = shared.map(|(a, b)| Arc::ptr_eq(a, b)).collect();

@@ -60,40 +60,36 @@ impl Dictionary {
         self.entries[id as usize].born == self.round
     }
 
-    /// One more use of a text that stands where the text `before` stands in the line before, and may be the same.
-    pub(super) fn acquire_near(&mut self, before: u32, texts: &mut Texts, text: &[u8]) -> u32 {
+    /// The number of a text that stands where the text `before` stands in the line before, and may be the same.
+    pub(super) fn number_near(&mut self, before: u32, texts: &mut Texts, text: &[u8]) -> u32 {
         if texts.get(before).as_bytes() == text {
-            self.reuse(before);
             return before;
         }
-        self.acquire_behind(before, texts, text)
+        self.number_behind(before, texts, text)
     }
 
-    /// One more use of a text, not empty, that stands where another, `before`, stood in the line before; returns its
-    /// number.
+    /// The number of a text that stands where another, `before`, stood in the line before.
     #[inline]
-    pub(super) fn acquire_behind(&mut self, before: u32, texts: &mut Texts, text: &[u8]) -> u32 {
+    pub(super) fn number_behind(&mut self, before: u32, texts: &mut Texts, text: &[u8]) -> u32 {
         let known = self.entries[before as usize].behind;
         let is_it = |known: &Arc<str>| known.as_bytes() == text;
         if texts.find(known).is_some_and(is_it) {
-            self.reuse(known);
             return known;
         }
-        let id = self.acquire(texts, text);
+        let id = self.number(texts, text);
         self.entries[before as usize].behind = id;
         id
     }
 
-    /// One more use of a text; returns its number.
-    pub(super) fn acquire(&mut self, texts: &mut Texts, text: &[u8]) -> u32 {
+    /// The number of a text, not empty. If it is new it is to be used at once.
+    pub(super) fn number(&mut self, texts: &mut Texts, text: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(text);
         let is_text = |&id: &u32| texts.get(id).as_bytes() == text;
         if let Some(&id) = self.numbers.find(hash, is_text) {
-            self.reuse(id);
             return id;
         }
         let Ok(new) = std::str::from_utf8(text) else {
-            return self.acquire(texts, String::from_utf8_lossy(text).as_bytes());
+            return self.number(texts, String::from_utf8_lossy(text).as_bytes());
         };
         let id = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry {
@@ -101,11 +97,9 @@ impl Dictionary {
                 born: 0,
                 behind: u32::MAX,
             });
-            texts.push(Arc::default());
-            u32::try_from(self.entries.len() - 1).expect("fewer texts than bytes in a body")
+            texts.push(Arc::default())
         });
-        let entry = &mut self.entries[id as usize];
-        (entry.uses, entry.born) = (1, self.round);
+        self.entries[id as usize].born = self.round;
         self.text_bytes += new.len();
         *texts.get_mut(id) = new.into();
         let (numbers, hasher) = (&mut self.numbers, &self.hasher);
@@ -113,14 +107,15 @@ impl Dictionary {
         id
     }
 
-    /// One more use of a text that is in use.
+    /// One more use of a text.
     #[inline]
-    pub(super) fn reuse(&mut self, id: u32) {
-        self.entries[id as usize].uses += 1;
+    pub(super) fn retain(&mut self, id: u32) {
+        self.retain_by(id, 1);
     }
 
-    /// So many more uses of a text that is in use.
-    pub(super) fn reuse_by(&mut self, id: u32, more: u32) {
+    /// So many more uses of a text.
+    #[inline]
+    pub(super) fn retain_by(&mut self, id: u32, more: u32) {
         self.entries[id as usize].uses += more;
     }
 
@@ -131,19 +126,23 @@ impl Dictionary {
     }
 
     /// One use less.
+    #[inline]
     pub(super) fn release(&mut self, texts: &mut Texts, id: u32) {
         let uses = &mut self.entries[id as usize].uses;
         *uses -= 1;
-        if *uses > 0 {
-            return;
+        if *uses == 0 {
+            self.forget(texts, id);
         }
-        let text = texts.get(id).clone();
+    }
+
+    /// Frees the number of a text that is not used any more.
+    fn forget(&mut self, texts: &mut Texts, id: u32) {
+        let text = std::mem::take(texts.get_mut(id));
         self.text_bytes -= text.len();
         let hash = self.hasher.hash_one(text.as_bytes());
         if let Ok(found) = self.numbers.find_entry(hash, |&other| other == id) {
             found.remove();
         }
-        *texts.get_mut(id) = Arc::default();
         self.free.push(id);
     }
 }
@@ -155,24 +154,29 @@ mod tests {
     #[test]
     fn what_came_behind_a_text_is_only_a_guess() {
         let (mut dictionary, mut texts) = (Dictionary::default(), Texts::default());
-        let a = dictionary.acquire(&mut texts, b"a");
-        let b = dictionary.acquire_behind(a, &mut texts, b"b");
-        assert_eq!(dictionary.acquire_behind(a, &mut texts, b"b"), b);
-        assert_eq!(dictionary.uses(), [1, 2]);
+        let a = dictionary.number(&mut texts, b"a");
+        let b = dictionary.number_behind(a, &mut texts, b"b");
+        dictionary.retain(a);
+        dictionary.retain(b);
+        assert_eq!(dictionary.number_behind(a, &mut texts, b"b"), b);
+        assert_eq!(dictionary.number_near(b, &mut texts, b"b"), b);
+        assert_eq!(dictionary.number_near(a, &mut texts, b"b"), b);
         // What was guessed goes, and another text has its number.
         dictionary.release(&mut texts, b);
-        dictionary.release(&mut texts, b);
-        let c = dictionary.acquire(&mut texts, b"c");
+        let c = dictionary.number(&mut texts, b"c");
+        dictionary.retain(c);
         assert_eq!(c, b);
-        let other = dictionary.acquire_behind(a, &mut texts, b"b");
+        let other = dictionary.number_behind(a, &mut texts, b"b");
+        dictionary.retain(other);
         assert_ne!(other, c);
-        assert_eq!(dictionary.acquire_behind(a, &mut texts, b"c"), c);
+        assert_eq!(dictionary.number_behind(a, &mut texts, b"c"), c);
         // So does the text that the guess belongs to.
         dictionary.release(&mut texts, a);
-        let d = dictionary.acquire(&mut texts, b"d");
+        let d = dictionary.number(&mut texts, b"d");
+        dictionary.retain(d);
         assert_eq!(d, a);
-        assert_eq!(dictionary.acquire_behind(d, &mut texts, b"b"), other);
-        assert_eq!(dictionary.uses(), [1, 2, 2]);
+        assert_eq!(dictionary.number_behind(d, &mut texts, b"b"), other);
+        assert_eq!(dictionary.uses(), [1, 1, 1]);
         let shown = [d, c, other].map(|id| &**texts.get(id));
         assert_eq!(shown, ["d", "c", "b"]);
     }

@@ -30,27 +30,22 @@ const CELLS: usize = 3;
 pub(super) enum Column {
     /// The text that all rows have.
     One(u32),
-    /// Where in a row its text stands.
+    /// Where in a row its text stands: in the order of the columns.
     Each(usize),
 }
 
-impl Column {
-    /// The text of a row.
-    #[inline]
-    fn of(self, row: &[AtomicU32]) -> u32 {
-        match self {
-            Self::One(text) => text,
-            Self::Each(at) => row[at].load(Ordering::Relaxed),
-        }
-    }
-}
+/// In the place of the text that all rows have, if they do not have one.
+const EACH: u32 = u32::MAX;
 
 /// Rows and room for more. What readers know of is not written again, but for deaths.
 #[derive(Debug)]
 pub(super) struct Grid {
-    columns: Vec<Column>,
+    /// By label: the text that all rows have, or [`EACH`].
+    shared: Box<[u32]>,
     /// Numbers of a row.
     width: usize,
+    /// How many rows there is room for.
+    capacity: usize,
     numbers: Box<[AtomicU32]>,
 }
 
@@ -58,8 +53,9 @@ impl Grid {
     /// Without rows and without room.
     pub(super) fn empty(columns: usize) -> Self {
         Self {
-            columns: vec![Column::One(0); columns],
+            shared: vec![0; columns].into(),
             width: CELLS,
+            capacity: 0,
             numbers: Box::default(),
         }
     }
@@ -71,21 +67,17 @@ impl Grid {
         capacity: usize,
         cells: Option<&[u32]>,
     ) -> Self {
-        let mut width = CELLS;
-        let columns = self.columns.iter().enumerate().map(|(at, column)| {
-            let more = cells.map(|cells| cells[at]);
-            match (*column, more) {
-                (Column::One(_), Some(more)) if rows.len() == 0 => Column::One(more),
-                (Column::One(known), more) if more.is_none_or(|more| more == known) => {
-                    Column::One(known)
-                }
-                _ => {
-                    width += 1;
-                    Column::Each(width - 1)
-                }
+        let mut shared = self.shared.clone();
+        let known = shared.iter_mut().zip(cells.unwrap_or_default());
+        for (known, cell) in known {
+            if rows.len() == 0 {
+                *known = *cell;
+            } else if *known != *cell {
+                *known = EACH;
             }
-        });
-        let columns: Vec<_> = columns.collect();
+        }
+        let each = shared.iter().filter(|text| **text == EACH);
+        let width = CELLS + each.count();
         let mut numbers = Vec::with_capacity(capacity * width);
         let copy = |number: &AtomicU32| AtomicU32::new(number.load(Ordering::Relaxed));
         for row in rows.clone() {
@@ -95,26 +87,33 @@ impl Grid {
                 continue;
             }
             numbers.extend(row[..CELLS].iter().map(copy));
-            let each = self.columns.iter().zip(&columns);
-            let each = each.filter(|(_, column)| matches!(column, Column::Each(_)));
-            numbers.extend(each.map(|(before, _)| AtomicU32::new(before.of(row))));
+            let cells = self.cells_of(row).zip(&shared);
+            let each = cells.filter(|(_, shared)| **shared == EACH);
+            numbers.extend(each.map(|(cell, _)| AtomicU32::new(cell)));
         }
         numbers.resize_with(capacity * width, Default::default);
         Self {
-            columns,
+            shared,
             width,
+            capacity,
             numbers: numbers.into(),
         }
     }
 
     /// How many rows there is room for.
     pub(super) fn capacity(&self) -> usize {
-        self.numbers.len() / self.width
+        self.capacity
     }
 
     /// The labels, as many as the table has names.
-    pub(super) fn columns(&self) -> &[Column] {
-        &self.columns
+    pub(super) fn columns(&self) -> impl Iterator<Item = Column> {
+        self.shared.iter().scan(CELLS, |next, &text| {
+            if text != EACH {
+                return Some(Column::One(text));
+            }
+            *next += 1;
+            Some(Column::Each(*next - 1))
+        })
     }
 
     /// The numbers of a row, of which a [`Column`] knows its own.
@@ -127,8 +126,16 @@ impl Grid {
     /// The text of each label of a row.
     #[inline]
     pub(super) fn cells(&self, row: u32) -> impl ExactSizeIterator<Item = u32> {
-        let row = self.row(row);
-        self.columns.iter().map(move |column| column.of(row))
+        self.cells_of(self.row(row))
+    }
+
+    #[inline]
+    fn cells_of(&self, row: &[AtomicU32]) -> impl ExactSizeIterator<Item = u32> {
+        let mut own = row[CELLS..].iter();
+        self.shared.iter().map(move |&text| match text {
+            EACH => own.next().map_or(EACH, |cell| cell.load(Ordering::Relaxed)),
+            text => text,
+        })
     }
 
     /// The texts of the labels in which rows differ.
@@ -140,30 +147,24 @@ impl Grid {
 
     /// The texts of the labels in which they do not.
     pub(super) fn shared_cells(&self) -> impl Iterator<Item = u32> {
-        self.columns.iter().filter_map(|column| match column {
-            Column::One(text) => Some(*text),
-            Column::Each(_) => None,
-        })
+        self.shared.iter().copied().filter(|text| *text != EACH)
     }
 
     /// Whether a row with these cells can be written at a place.
     pub(super) fn has_room(&self, row: u32, cells: &[u32]) -> bool {
-        let mut columns = self.columns.iter().zip(cells);
-        let fits = |(column, cell): (&Column, &u32)| match column {
-            Column::One(known) => known == cell,
-            Column::Each(_) => true,
-        };
-        (row as usize) < self.capacity() && columns.all(fits)
+        let columns = self.shared.iter().zip(cells);
+        // Counted, since nearly always all fit: several are compared at once.
+        let misfits = columns.filter(|(shared, cell)| shared != cell && **shared != EACH);
+        (row as usize) < self.capacity() && misfits.count() == 0
     }
 
     /// Writes a row for which there is room.
     pub(super) fn put(&self, row: u32, cells: &[u32], tenancy: Tenancy) {
         self.put_tenancy(row, tenancy);
-        let row = self.row(row);
-        for (column, cell) in self.columns.iter().zip(cells) {
-            if let Column::Each(at) = column {
-                row[*at].store(*cell, Ordering::Relaxed);
-            }
+        let cells = self.shared.iter().zip(cells);
+        let own = cells.filter(|(shared, _)| **shared == EACH);
+        for (place, (_, cell)) in self.row(row)[CELLS..].iter().zip(own) {
+            place.store(*cell, Ordering::Relaxed);
         }
     }
 
@@ -196,6 +197,6 @@ impl Grid {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of::<Column>() * self.columns.capacity() + 4 * self.numbers.len()
+        size_of::<Self>() + 4 * (self.shared.len() + self.numbers.len())
     }
 }

@@ -23,8 +23,8 @@ const EXPIRED_STEP: u32 = 1 << 13;
 pub(in crate::store) struct IndexWriter {
     index: Index,
     hasher: DefaultHashBuilder,
-    /// A text is used by each row that has it as a value of its own, by each table that has it as a name or as the value
-    /// of all rows, and by the latest series.
+    /// A text is used by each row that has it as a value of its own, and by each table that has it as a name or as the
+    /// value of all rows.
     dictionary: Dictionary,
     /// Tables by metric name and label names.
     tables: HashMap<(u32, Arc<[u32]>), u32>,
@@ -143,9 +143,7 @@ impl IndexWriter {
         for &at in changed {
             let cell = &mut cells[columns[at]];
             let value = &labels[at].value;
-            let text = self.dictionary.acquire_behind(*cell, texts, value);
-            self.dictionary
-                .release(texts, std::mem::replace(cell, text));
+            *cell = self.dictionary.number_behind(*cell, texts, value);
         }
     }
 
@@ -163,12 +161,12 @@ impl IndexWriter {
             let name = match names.last() {
                 Some(before) => self
                     .dictionary
-                    .acquire_behind(*before, texts, name.as_bytes()),
-                None => self.dictionary.acquire(texts, name.as_bytes()),
+                    .number_behind(*before, texts, name.as_bytes()),
+                None => self.dictionary.number(texts, name.as_bytes()),
             };
             let value = match self.latest.cell_of(name) {
-                Some(before) => self.dictionary.acquire_near(before, texts, value),
-                None => self.dictionary.acquire(texts, value),
+                Some(before) => self.dictionary.number_near(before, texts, value),
+                None => self.dictionary.number(texts, value),
             };
             names.push(name);
             cells.push(value);
@@ -178,17 +176,13 @@ impl IndexWriter {
         for (column, at) in order.into_iter().enumerate() {
             columns[at] = column;
         }
-        let latest = Latest {
+        self.latest = Latest {
             columns,
             cells,
             names: names.into(),
             metric: metric.unwrap_or(0),
             table: u32::MAX,
         };
-        let before = std::mem::replace(&mut self.latest, latest);
-        for text in before.names.iter().chain(&before.cells) {
-            self.dictionary.release(&mut self.index.texts, *text);
-        }
     }
 
     /// The series of these slots are no longer there, from round `number` on.
@@ -273,12 +267,11 @@ impl IndexWriter {
             return table;
         }
         for &name in &**names {
-            self.dictionary.reuse(name);
+            self.dictionary.retain(name);
         }
         let id = self.free_tables.pop().unwrap_or_else(|| {
-            self.index.tables.push(None);
             self.ended.push(Ended::default());
-            u32::try_from(self.index.tables.len() - 1).expect("not more tables than series")
+            self.index.tables.push(None)
         });
         *self.index.tables.get_mut(id) = Some(Arc::new(Table {
             grid: Arc::new(Grid::empty(names.len())),
@@ -308,9 +301,8 @@ impl IndexWriter {
             return row;
         }
         self.index.rows += 1;
-        let before = of_table.grid.clone();
-        let row = of_table.push(cells, tenancy);
-        self.use_row(row, &before);
+        let (row, before) = of_table.push(cells, tenancy);
+        self.use_row(row, before.as_deref());
         row
     }
 
@@ -334,19 +326,21 @@ impl IndexWriter {
         found.ok().map(|found| found.remove().0)
     }
 
-    /// The texts of the latest series are used by its row, which is new; `before` is the grid of the rows before it.
-    fn use_row(&mut self, row: u32, before: &Grid) {
+    /// The texts of the latest series are used by its row, which is new; `before` is the grid of the rows before it, if
+    /// that was another.
+    fn use_row(&mut self, row: u32, before: Option<&Grid>) {
         let Latest { cells, table, .. } = &self.latest;
-        let columns = self.index.table(*table).grid.columns().iter();
-        for ((column, before), &cell) in columns.zip(before.columns()).zip(cells) {
-            match (column, before) {
-                (Column::One(_), _) if row > 0 => {} // used by the table
-                (Column::Each(_), &Column::One(shared)) => {
-                    // By each of the rows that shared it, no longer by the table.
-                    self.dictionary.reuse_by(shared, row - 1);
-                    self.dictionary.reuse(cell);
-                }
-                _ => self.dictionary.reuse(cell),
+        if row == 0 {
+            return cells.iter().for_each(|text| self.dictionary.retain(*text)); // by the table
+        }
+        let grid = &self.index.table(*table).grid;
+        grid.own_cells(row)
+            .for_each(|text| self.dictionary.retain(text));
+        let before = before.into_iter().flat_map(Grid::columns);
+        for pair in grid.columns().zip(before) {
+            if let (Column::Each(_), Column::One(shared)) = pair {
+                // By each of the rows that shared it, no longer by the table.
+                self.dictionary.retain_by(shared, row - 1);
             }
         }
     }
@@ -426,12 +420,10 @@ impl IndexWriter {
 
 #[cfg(test)]
 impl IndexWriter {
-    /// How often each text is counted, and how often it is used.
+    /// By text: how often it is counted, and how often it is used.
     pub(in crate::store) fn uses(&self) -> (Vec<u32>, Vec<u32>) {
         let mut used = vec![0; self.index.texts.len()];
         let mut count = |id: u32| used[id as usize] += 1;
-        let Latest { names, cells, .. } = &self.latest;
-        names.iter().chain(cells).copied().for_each(&mut count);
         for table in self.index.tables.iter().flatten() {
             table.names.iter().copied().for_each(&mut count);
             table.grid.shared_cells().for_each(&mut count);
