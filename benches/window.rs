@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
+use rustix::time::{ClockId, clock_gettime};
 use tributary::demo::{ClusterSpec, Generator, Shape};
 use tributary::model::matcher::{MatchOp, Matcher};
 use tributary::model::metadata::Metadata;
@@ -70,13 +71,10 @@ fn main() {
     criterion.final_summary();
 }
 
-/// CPU time of this thread: what else runs on the machine does not count. The system brings it up to date when the thread
-/// yields, else every few milliseconds.
+/// CPU time of this thread: what else runs on the machine does not count.
 fn on_cpu() -> Duration {
-    std::thread::yield_now();
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
-    Duration::from_nanos(nanos.unwrap_or(0))
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(now).expect("CPU time is not negative")
 }
 
 fn now_ms(round: u32) -> i64 {

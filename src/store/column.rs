@@ -267,7 +267,7 @@ fn push_differing(values: &[u64], next: &[u64], differing: &mut Vec<u64>) -> (u6
 
 /// The same of whole blocks. Which values have changed is not to be foreseen, so there is no branch a value.
 fn push_differing_of(values: &Block, next: &Block, differing: &mut Vec<u64>) -> (u64, u64) {
-    let (bits, lost) = bits_of(|at| (values[at] != next[at], next[at] == STALE));
+    let bits = bits_of(|at| values[at] != next[at]);
     if bits == 0 {
         return (0, 0);
     }
@@ -281,29 +281,25 @@ fn push_differing_of(values: &Block, next: &Block, differing: &mut Vec<u64>) -> 
         }
         differing.extend_from_slice(&kept[..count]);
     }
-    (bits, bits & lost)
+    // Seldom there is one.
+    let lost = if next.contains(&STALE) {
+        bits & bits_of(|at| next[at] == STALE)
+    } else {
+        0
+    };
+    (bits, lost)
 }
 
-/// Two bits for each of 64 slots, each in a word of its own.
+/// A bit for each of 64 slots.
 #[inline]
-fn bits_of(is_set: impl Fn(usize) -> (bool, bool)) -> (u64, u64) {
+fn bits_of(is_set: impl Fn(usize) -> bool) -> u64 {
     // A byte each first, several of which are computed at once; the product moves the bits of eight bytes together.
-    let bytes: [u8; WORD] = std::array::from_fn(|at| {
-        let (one, other) = is_set(at);
-        u8::from(one) | u8::from(other) << 1
-    });
+    let bytes: [u8; WORD] = std::array::from_fn(|at| u8::from(is_set(at)));
     let (words, _) = bytes.as_chunks::<8>();
     let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    words
-        .enumerate()
-        .fold((0, 0), |(ones, others), (at, word)| {
-            let gather = |bits: u64| bits.wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * at);
-            let lowest = u64::from_le_bytes([1; 8]);
-            (
-                ones | gather(word & lowest),
-                others | gather(word >> 1 & lowest),
-            )
-        })
+    let gather = |word: u64| word.wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    let gathered = words.enumerate().map(|(at, word)| gather(word) << (8 * at));
+    gathered.fold(0, |bits, word| bits | word)
 }
 
 /// Leaves only the first `slots` values of a block; returns a bit for each that is another then.

@@ -53,7 +53,7 @@ impl Groups {
         let (Some(ours), Some(theirs)) = (of(&self.base), of(&other.base)) else {
             return u64::MAX;
         };
-        bits_of(|at| (ours[at] != theirs[at], false)).0
+        bits_of(|at| ours[at] != theirs[at])
     }
 
     /// A bit for each of 64 slots whose group is another one in `other`.

@@ -405,9 +405,10 @@ impl IndexWriter {
         } else {
             (0..).zip(kept).flat_map(held).collect()
         };
-        // Where as many series come as go, a third of these have come when a quarter of all is too old: until then the
-        // table is not written anew for want of room.
-        let capacity = kept.len() + kept.len() / (EXPIRED_SHARE as usize - 1) + 2;
+        // Where as many series come as go, there will be as many rows as now when the table is written anew the next time:
+        // until then it is not for want of room. Where more have gone than come there is room for half as many again.
+        let (rows, most) = (table.rows as usize, kept.len() + kept.len() / 2);
+        let capacity = rows.min(most) + 2;
         *self.index.tables.get_mut(id) = Some(Arc::new(Table {
             names: table.names.clone(),
             grid: Arc::new(table.grid.of_rows(&kept.iter().copied(), capacity, None)),
