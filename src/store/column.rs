@@ -40,6 +40,8 @@ pub struct Column {
     pub(super) stamps: Vec<i64>,
     /// By slot: its group. Meaningless where no series is.
     pub(super) groups: Groups,
+    /// A bit for each slot whose group may be another than in the round before; slots beyond the end have none.
+    pub(super) regrouped: Arc<[u64]>,
     /// Values that are not [`STALE`].
     pub(super) samples: u64,
 }
@@ -91,14 +93,15 @@ pub struct Birth {
 const CHANGED_MORE: usize = 16;
 
 impl Column {
-    /// No series is left: the cluster has gone, at this time.
-    pub(super) fn end(number: u32, at_ms: i64) -> Self {
+    /// No series is left behind this round: the cluster has gone, at that time.
+    pub(super) fn end(&self, at_ms: i64) -> Self {
         Self {
-            number,
+            number: self.number + 1,
             at_ms,
             values: Values::All(Vec::new()),
             stamps: Vec::new(),
-            groups: Groups::default(),
+            groups: self.groups.clone(),
+            regrouped: Arc::default(),
             samples: 0,
         }
     }
@@ -226,6 +229,7 @@ impl Column {
             },
             stamps: self.stamps.clone(),
             groups: self.groups.clone(),
+            regrouped: self.regrouped.clone(),
             samples: self.samples,
         })
     }
@@ -247,7 +251,7 @@ impl Column {
                 ..
             } => 8 * (is_changed.capacity() + values.capacity()) + 4 * ranks.capacity(),
         };
-        size_of::<Self>() + values + 8 * self.stamps.capacity()
+        size_of::<Self>() + values + 8 * (self.stamps.capacity() + self.regrouped.len())
     }
 }
 

@@ -31,6 +31,10 @@ pub(in crate::store) struct Sealing {
     hints: Vec<u8>,
     lasts: Lasts,
     batch: Batch,
+    /// By round, oldest first, then by 64 slots: a bit for each whose group may be another than in the batch.
+    moved: Vec<u64>,
+    /// By 64 slots: a bit for each whose group may have changed in these rounds, or in the anchor.
+    regrouped: Vec<u64>,
     /// By group.
     members: Vec<Member>,
     rows: Box<Rows>,
@@ -52,8 +56,6 @@ struct Rows {
     values: [Block; ROUNDS_MAX + 1],
     /// A bit for each slot: its value is not the same in all rounds and the anchor.
     changed: u64,
-    /// The same by round, oldest first: its group is not that of the batch.
-    moved: [u64; ROUNDS_MAX],
     /// Its group is the same in all of them and at the edge, and its last sample was that of its group.
     regular: u64,
 }
@@ -93,6 +95,7 @@ impl Sealing {
             samples: 0,
             latest_ms,
         };
+        let (moved, regrouped) = changes_of_groups(&columns[..=rounds], slots.div_ceil(WORD));
         let mut hints = Vec::clone(&edge.hints);
         hints.resize(slots, 0);
         Self {
@@ -101,11 +104,12 @@ impl Sealing {
             hints,
             lasts: Lasts::new(groups, ends, slots),
             batch,
+            moved,
+            regrouped,
             members,
             rows: Box::new(Rows {
                 values: [[STALE; WORD]; ROUNDS_MAX + 1],
                 changed: 0,
-                moved: [0; ROUNDS_MAX],
                 regular: 0,
             }),
             writer: ChunkWriter::beginning_with(&edge.shapes),
@@ -169,7 +173,6 @@ impl Sealing {
         let Rows {
             values,
             changed,
-            moved,
             regular,
         } = &mut *self.rows;
         values[self.rounds] = [STALE; WORD];
@@ -181,15 +184,7 @@ impl Sealing {
             values[round] = values[round + 1];
             *changed |= self.columns[round].step_back(word, &mut values[round]);
         }
-        let groups = &self.batch.groups;
-        let mut others =
-            self.edge.lasts.others(word) | self.edge.lasts.groups().differing(groups, word);
-        others |= self.columns[self.rounds].groups.differing(groups, word);
-        for (moved, column) in moved.iter_mut().zip(&self.columns[..self.rounds]) {
-            *moved = column.groups.differing(groups, word);
-            others |= *moved;
-        }
-        *regular = !others;
+        *regular = !(self.edge.lasts.others(word) | self.regrouped[word]);
     }
 
     fn seal(&mut self, slot: usize) {
@@ -267,9 +262,10 @@ impl Sealing {
         stamps[..row.len()].copy_from_slice(row);
         // A sample in every round, and always the batch's group.
         let mut keeps = !values.contains(&STALE) && of_batch < self.members.len();
-        let moved = self.rows.moved.iter().zip(&self.columns[..self.rounds]);
-        for (stamp, (moved, column)) in stamps.iter_mut().zip(moved) {
-            if moved >> (slot % WORD) & 1 == 1 {
+        let by_round = self.moved.chunks_exact(self.regrouped.len());
+        let by_round = by_round.zip(&self.columns).zip(&mut stamps);
+        for ((moved, column), stamp) in by_round {
+            if moved[slot / WORD] >> (slot % WORD) & 1 == 1 {
                 *stamp = column.stamp(slot);
                 keeps = false;
             }
@@ -387,4 +383,25 @@ impl Sealing {
         let (hint, chunks) = (&mut self.hints[slot], &mut self.batch.chunks);
         self.writer.write(taken, anchor, hint, shape, chunks);
     }
+}
+
+/// For the rounds but the last, which is the anchor, what [`Sealing`] says of `words` times 64 slots: where groups have
+/// moved, and where they have changed at all.
+fn changes_of_groups(columns: &[Arc<Column>], words: usize) -> (Vec<u64>, Vec<u64>) {
+    let rounds = columns.len() - 1;
+    let mut moved = vec![0; rounds * words];
+    let add = |to: &mut [u64], column: &Column| {
+        let changed = to.iter_mut().zip(&*column.regrouped);
+        changed.for_each(|(to, changed)| *to |= changed);
+    };
+    for round in (1..rounds).rev() {
+        let (before, behind) = moved.split_at_mut(round * words);
+        let before = &mut before[(round - 1) * words..];
+        before.copy_from_slice(&behind[..words]);
+        add(before, &columns[round]);
+    }
+    let mut regrouped = moved[..words].to_vec();
+    add(&mut regrouped, &columns[0]);
+    add(&mut regrouped, &columns[rounds]);
+    (moved, regrouped)
 }

@@ -226,8 +226,7 @@ impl Writer {
         {
             let stale_ms = last.at_ms.saturating_add(self.stale_after_ms);
             let end_ms = recorded.column.at_ms.min(stale_ms);
-            era.columns
-                .push(Arc::new(Column::end(last.number + 1, end_ms)));
+            era.columns.push(Arc::new(last.end(end_ms)));
             self.past.push(Arc::new(era));
         }
         self.current = Some((Era::new(recorded.era), IndexWriter::default()));
@@ -262,7 +261,7 @@ impl Writer {
         if let Some(last) = era.columns.last_mut() {
             let stale_ms = last.at_ms.saturating_add(self.stale_after_ms);
             if stale_ms < column.at_ms {
-                let gap = Column::end(last.number + 1, stale_ms);
+                let gap = last.end(stale_ms);
                 era.columns.push(Arc::new(gap));
             } else if let Some(before) = before.filter(|before| before.number == last.number) {
                 *last = Arc::new(before);
