@@ -15,6 +15,7 @@
 mod blocks;
 mod dictionary;
 mod grid;
+mod layouts;
 mod writer;
 
 use std::ops::Range;

@@ -8,12 +8,15 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::dictionary::Dictionary;
 use super::grid::{ALIVE, Column, Grid, Tenancy};
+use super::layouts::{Layout, Layouts};
 use super::{Index, Place, Table};
-use crate::model::labels::METRIC_NAME;
 use crate::parse::finished::{Label, LabelReader};
 
 /// A table is written anew when one row in so many is too old.
-const EXPIRED_SHARE: u32 = 4;
+const EXPIRED_SHARE: u32 = 3;
+
+/// How many more layouts of labels than tables are kept.
+const LAYOUTS: usize = 16;
 
 /// A step writes tables anew until it has gone over so many rows, at 0.1 to 0.3 µs each; a table is not divided.
 const EXPIRED_STEP: u32 = 1 << 13;
@@ -23,9 +26,10 @@ const EXPIRED_STEP: u32 = 1 << 13;
 pub(in crate::store) struct IndexWriter {
     index: Index,
     hasher: DefaultHashBuilder,
-    /// A text is used by each row that has it as a value of its own, and by each table that has it as a name or as the
-    /// value of all rows.
+    /// A text is used by each row that has it as a value of its own, by each table that has it as a name or as the value
+    /// of all rows, and by each layout that has it as a name.
     dictionary: Dictionary,
+    layouts: Layouts,
     /// Tables by metric name and label names.
     tables: HashMap<(u32, Arc<[u32]>), u32>,
     free_tables: Vec<u32>,
@@ -74,21 +78,17 @@ impl Ended {
 /// few, the same values.
 #[derive(Debug, Default)]
 struct Latest {
-    /// By the place of a label in the line: its column.
-    columns: Vec<usize>,
-    /// By column: the text of the name. Sorted by text.
-    names: Arc<[u32]>,
+    layout: Layout,
     /// By column: the text of the value.
     cells: Vec<u32>,
-    /// The column of the metric's name.
-    metric: usize,
     table: u32,
 }
 
 impl Latest {
     /// The value of a label, if it has one.
     fn cell_of(&self, name: u32) -> Option<u32> {
-        let column = self.names.iter().position(|known| *known == name)?;
+        let mut names = self.layout.names.iter();
+        let column = names.position(|known| *known == name)?;
         self.cells.get(column).copied()
     }
 }
@@ -138,10 +138,10 @@ impl IndexWriter {
 
     /// The latest series is one with the same names as the one before it, and with other values in some.
     fn change_cells(&mut self, labels: &[Label<'_>], changed: &[usize]) {
-        let Latest { cells, columns, .. } = &mut self.latest;
+        let Latest { cells, layout, .. } = &mut self.latest;
         let texts = &mut self.index.texts;
         for &at in changed {
-            let cell = &mut cells[columns[at]];
+            let cell = &mut cells[layout.columns[at]];
             let value = &labels[at].value;
             *cell = self.dictionary.number_behind(*cell, texts, value);
         }
@@ -149,38 +149,19 @@ impl IndexWriter {
 
     /// From now on the latest series is this one.
     fn change_names_and_cells(&mut self, labels: &[Label<'_>]) {
-        let mut order: Vec<usize> = (0..labels.len()).collect();
-        order.sort_unstable_by(|a, b| labels[*a].name.cmp(&labels[*b].name));
+        let most = LAYOUTS + self.tables.len();
         let texts = &mut self.index.texts;
-        let (mut names, mut cells) = (
-            Vec::with_capacity(order.len()),
-            Vec::with_capacity(order.len()),
-        );
-        for &at in &order {
-            let Label { name, value, .. } = &labels[at];
-            let name = match names.last() {
-                Some(before) => self
-                    .dictionary
-                    .number_behind(*before, texts, name.as_bytes()),
-                None => self.dictionary.number(texts, name.as_bytes()),
-            };
-            let value = match self.latest.cell_of(name) {
+        let layout = self.layouts.of(labels, most, &mut self.dictionary, texts);
+        let mut cells = vec![0; labels.len()];
+        for (&column, Label { value, .. }) in layout.columns.iter().zip(labels) {
+            cells[column] = match self.latest.cell_of(layout.names[column]) {
                 Some(before) => self.dictionary.number_near(before, texts, value),
                 None => self.dictionary.number(texts, value),
             };
-            names.push(name);
-            cells.push(value);
-        }
-        let metric = order.iter().position(|at| labels[*at].name == METRIC_NAME);
-        let mut columns = vec![0; order.len()];
-        for (column, at) in order.into_iter().enumerate() {
-            columns[at] = column;
         }
         self.latest = Latest {
-            columns,
+            layout,
             cells,
-            names: names.into(),
-            metric: metric.unwrap_or(0),
             table: u32::MAX,
         };
     }
@@ -244,14 +225,15 @@ impl IndexWriter {
             return;
         }
         let seats = size_of::<Place>() * self.seats.capacity();
-        self.index.other_bytes = self.dictionary.bytes() + seats + self.ended_bytes;
+        self.index.other_bytes =
+            self.dictionary.bytes() + self.layouts.bytes() + seats + self.ended_bytes;
         *seen = Arc::new(self.index.clone());
     }
 
     /// The table of the latest series.
     fn table_of_latest(&mut self) -> u32 {
-        let Latest { cells, names, .. } = &self.latest;
-        let metric = cells[self.latest.metric];
+        let Latest { cells, layout, .. } = &self.latest;
+        let (metric, names) = (cells[layout.metric], &layout.names);
         let table = self.index.tables.find(self.latest.table);
         let table = table.and_then(|table| table.as_ref());
         if table.is_none_or(|table| table.metric != metric || table.names != *names) {
@@ -406,9 +388,8 @@ impl IndexWriter {
             (0..).zip(kept).flat_map(held).collect()
         };
         // Where as many series come as go, there will be as many rows as now when the table is written anew the next time:
-        // until then it is not for want of room. Where more have gone than come there is room for half as many again.
-        let (rows, most) = (table.rows as usize, kept.len() + kept.len() / 2);
-        let capacity = rows.min(most) + 2;
+        // until then it is not for want of room. Where more have gone than come there is room for as many again.
+        let capacity = (table.rows as usize).min(2 * kept.len()) + 2;
         *self.index.tables.get_mut(id) = Some(Arc::new(Table {
             names: table.names.clone(),
             grid: Arc::new(table.grid.of_rows(&kept.iter().copied(), capacity, None)),
@@ -425,6 +406,7 @@ impl IndexWriter {
     pub(in crate::store) fn uses(&self) -> (Vec<u32>, Vec<u32>) {
         let mut used = vec![0; self.index.texts.len()];
         let mut count = |id: u32| used[id as usize] += 1;
+        self.layouts.names().for_each(&mut count);
         for table in self.index.tables.iter().flatten() {
             table.names.iter().copied().for_each(&mut count);
             table.grid.shared_cells().for_each(&mut count);
