@@ -168,6 +168,13 @@ impl Column {
         }
     }
 
+    /// Whether the group of a slot may be another than in the round before.
+    #[inline]
+    pub(super) fn may_regroup(&self, slot: usize) -> bool {
+        let word = self.regrouped.get(slot / WORD).copied().unwrap_or(0);
+        word >> (slot % WORD) & 1 == 1
+    }
+
     /// The timestamp of a group; [`NO_STAMP`] if it has none.
     pub(super) fn stamp_of(&self, group: usize) -> i64 {
         self.stamps.get(group).copied().unwrap_or(NO_STAMP)

@@ -31,8 +31,6 @@ pub(in crate::store) struct Sealing {
     hints: Vec<u8>,
     lasts: Lasts,
     batch: Batch,
-    /// By round, oldest first, then by 64 slots: a bit for each whose group may be another than in the batch.
-    moved: Vec<u64>,
     /// By 64 slots: a bit for each whose group may have changed in these rounds, or in the anchor.
     regrouped: Vec<u64>,
     /// By group.
@@ -95,7 +93,7 @@ impl Sealing {
             samples: 0,
             latest_ms,
         };
-        let (moved, regrouped) = changes_of_groups(&columns[..=rounds], slots.div_ceil(WORD));
+        let regrouped = regrouped(&columns[..=rounds], slots.div_ceil(WORD));
         let mut hints = Vec::clone(&edge.hints);
         hints.resize(slots, 0);
         Self {
@@ -104,7 +102,6 @@ impl Sealing {
             hints,
             lasts: Lasts::new(groups, ends, slots),
             batch,
-            moved,
             regrouped,
             members,
             rows: Box::new(Rows {
@@ -258,17 +255,15 @@ impl Sealing {
         }
         let of_batch = self.batch.groups.get(slot) as usize;
         let mut stamps = [NO_STAMP; ROUNDS_MAX];
-        let row = self.batch.row(of_batch);
-        stamps[..row.len()].copy_from_slice(row);
         // A sample in every round, and always the batch's group.
         let mut keeps = !values.contains(&STALE) && of_batch < self.members.len();
-        let by_round = self.moved.chunks_exact(self.regrouped.len());
-        let by_round = by_round.zip(&self.columns).zip(&mut stamps);
-        for ((moved, column), stamp) in by_round {
-            if moved[slot / WORD] >> (slot % WORD) & 1 == 1 {
-                *stamp = column.stamp(slot);
-                keeps = false;
+        let mut group = of_batch;
+        for (round, column) in self.columns[..self.rounds].iter().enumerate().rev() {
+            if round + 1 < self.rounds && self.columns[round + 1].may_regroup(slot) {
+                group = column.groups.get(slot) as usize;
+                keeps &= group == of_batch;
             }
+            stamps[round] = column.stamp_of(group);
         }
         if keeps {
             let (mask, end) = advances(&stamps[..self.rounds], last);
@@ -385,23 +380,13 @@ impl Sealing {
     }
 }
 
-/// For the rounds but the last, which is the anchor, what [`Sealing`] says of `words` times 64 slots: where groups have
-/// moved, and where they have changed at all.
-fn changes_of_groups(columns: &[Arc<Column>], words: usize) -> (Vec<u64>, Vec<u64>) {
-    let rounds = columns.len() - 1;
-    let mut moved = vec![0; rounds * words];
-    let add = |to: &mut [u64], column: &Column| {
-        let changed = to.iter_mut().zip(&*column.regrouped);
-        changed.for_each(|(to, changed)| *to |= changed);
-    };
-    for round in (1..rounds).rev() {
-        let (before, behind) = moved.split_at_mut(round * words);
-        let before = &mut before[(round - 1) * words..];
-        before.copy_from_slice(&behind[..words]);
-        add(before, &columns[round]);
+/// By 64 slots, of which there are so many times: a bit for each whose group may be another than in the round before some
+/// of these.
+fn regrouped(columns: &[Arc<Column>], words: usize) -> Vec<u64> {
+    let mut all = vec![0; words];
+    for column in columns {
+        let changed = all.iter_mut().zip(&*column.regrouped);
+        changed.for_each(|(all, changed)| *all |= changed);
     }
-    let mut regrouped = moved[..words].to_vec();
-    add(&mut regrouped, &columns[0]);
-    add(&mut regrouped, &columns[rounds]);
-    (moved, regrouped)
+    all
 }
