@@ -108,3 +108,35 @@ fn layout_of(labels: &[Label<'_>], dictionary: &mut Dictionary, texts: &mut Text
         metric: metric.unwrap_or(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::finished::LabelReader;
+
+    #[test]
+    fn layouts_are_forgotten_when_there_are_too_many() {
+        let (mut dictionary, mut texts) = (Dictionary::default(), Texts::default());
+        let mut layouts = Layouts::default();
+        let mut of = |line: &str, most: usize| {
+            let mut reader = LabelReader::default();
+            assert!(reader.read(line.as_bytes()));
+            let layout = layouts.of(reader.labels(), most, &mut dictionary, &mut texts);
+            let names = layout.names.iter().map(|name| texts.get(*name).to_string());
+            let names = names.collect::<Vec<_>>().join(" ");
+            let shown = (names, layout.columns.to_vec(), layout.metric);
+            (shown, layouts.names().count(), dictionary.uses(), layout)
+        };
+        let first = of(r#"m{b="1",a="2"}"#, 1);
+        assert_eq!(first.0, ("__name__ a b".into(), vec![0, 2, 1], 0));
+        let again = of(r#"n{b="3",a="4"}"#, 1);
+        assert!(Arc::ptr_eq(&first.3.names, &again.3.names));
+        let other = of(r#"m{a="1",B="2"}"#, 1);
+        assert_eq!(other.0, ("B __name__ a".into(), vec![1, 2, 0], 1));
+        assert_eq!((other.1, other.2), (6, vec![2, 2, 1, 1]));
+        // Two are more than one: both go before the next comes, and with them the uses of their names.
+        let last = of(r#"m{a="1"}"#, 1);
+        assert_eq!(last.0, ("__name__ a".into(), vec![0, 1], 0));
+        assert_eq!((last.1, last.2.iter().sum::<u32>()), (2, 2));
+    }
+}
