@@ -380,8 +380,7 @@ impl Sealing {
     }
 }
 
-/// By 64 slots, of which there are so many times: a bit for each whose group may be another than in the round before some
-/// of these.
+/// A bit for each of `words` times 64 slots: in one of these rounds its group may be another than in the round before.
 fn regrouped(columns: &[Arc<Column>], words: usize) -> Vec<u64> {
     let mut all = vec![0; words];
     for column in columns {
