@@ -37,7 +37,7 @@ const STALE_AFTER: Duration = Duration::from_secs(60);
 const ROUNDS: u32 = 72;
 
 /// What a sample costs is measured with the window full, in passes of so many rounds: 16 times all is sealed, once with
-/// scales that are searched for anew, and twice or three times the labels of series that have gone are cleared away. How
+/// scales that are searched for anew, and once or twice the labels of series that have gone are cleared away. How
 /// far the passes lie apart shows the machine's hour.
 const PASS_ROUNDS: u32 = 128;
 const PASSES: u32 = 3;

@@ -12,7 +12,7 @@ use crate::model::labels::METRIC_NAME;
 pub struct Label<'a> {
     /// `__name__` for the metric's name.
     pub name: Cow<'a, str>,
-    /// UTF-8 in all that Tributary wrote, which is not checked; never empty.
+    /// UTF-8, never empty. As bytes: to make it a `str` costs more than all else that is done with most values.
     pub value: Cow<'a, [u8]>,
     /// Where all of a line is plain, bytes from here to the next label that has a value: of `metric{`, `name="value",` or
     /// `name="value",empty=""}`.
@@ -172,9 +172,14 @@ impl<'a> Label<'a> {
         let Some(end) = end.filter(|end| line[*end..].starts_with(tail)) else {
             return false;
         };
-        self.value = Cow::Borrowed(&line[self.value_at..end]);
+        let value = &line[self.value_at..end];
+        let is_utf8 = || value.is_ascii() || std::str::from_utf8(value).is_ok();
+        if value.is_empty() || !is_utf8() {
+            return false;
+        }
+        self.value = Cow::Borrowed(value);
         self.len = end + tail.len();
-        !self.value.is_empty()
+        true
     }
 }
 
@@ -327,7 +332,13 @@ mod tests {
             alone.read(line.as_bytes());
             assert_eq!(labels(&reader), labels(&alone), "{line}");
         }
-        for bad in [&b"n{a=\"2"[..], b"n{a=\"2\"", b"n{a=2} 2", b""] {
+        for bad in [
+            &b"n{a=\"\xff\"} 2"[..],
+            b"n{a=\"2",
+            b"n{a=\"2\"",
+            b"n{a=2} 2",
+            b"",
+        ] {
             let mut reader = LabelReader::default();
             assert!(reader.read(b"n{a=\"2\"} 2") && !reader.read(bad), "{bad:?}");
             assert!(reader.read(b"n{a=\"2\"} 2") && reader.changed().is_none());

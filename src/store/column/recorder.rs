@@ -234,7 +234,9 @@ mod tests {
         assert_eq!((shown(&one), one.stamps.len()), (want.to_vec(), 2));
         let second = [(0, 1.0, 11), (1, 2.0, 21), (2, 3.0, 11), (5, 4.0, 21)];
         let two = column(&mut recorder, 2, &second);
-        assert!(two.regrouped.is_empty() && Arc::ptr_eq(&one.groups.base, &two.groups.base));
+        assert!(two.regrouped.is_empty(), "nothing has moved");
+        assert!(Arc::ptr_eq(&one.groups.base, &two.groups.base));
+        assert!(Arc::ptr_eq(&one.groups.moved, &two.groups.moved));
         assert_eq!(two.stamps, [11, 21]);
     }
 

@@ -27,7 +27,7 @@ impl<T: Clone + Default, const LEN: usize> Blocks<T, LEN> {
         &self.blocks[number as usize / LEN][number as usize % LEN]
     }
 
-    /// The value of a number; at least a default where it is none below [`Blocks::len`].
+    /// The value of a number, for any number: from [`Blocks::len`] on a default or none.
     #[inline]
     pub(super) fn find(&self, number: u32) -> Option<&T> {
         let block = self.blocks.get(number as usize / LEN)?;

@@ -35,7 +35,7 @@ struct Entry {
     uses: u32,
     /// The round in which it was new.
     born: u32,
-    /// The text that was acquired behind it last. Series of one family come in the order of their pods, and those of the
+    /// The text that was looked up behind it last. Series of one family come in the order of their pods, and those of the
     /// next family in the same. A guess: either number may be free or another text's by now.
     behind: u32,
 }
@@ -81,16 +81,14 @@ impl Dictionary {
         id
     }
 
-    /// The number of a text, not empty. If it is new it is to be used at once.
+    /// The number of a text, UTF-8 and not empty. If it is new it is to be used at once.
     pub(super) fn number(&mut self, texts: &mut Texts, text: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(text);
         let is_text = |&id: &u32| texts.get(id).as_bytes() == text;
         if let Some(&id) = self.numbers.find(hash, is_text) {
             return id;
         }
-        let Ok(new) = std::str::from_utf8(text) else {
-            return self.number(texts, String::from_utf8_lossy(text).as_bytes());
-        };
+        let new = std::str::from_utf8(text).expect("labels of a line are UTF-8");
         let id = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry {
                 uses: 0,

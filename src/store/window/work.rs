@@ -10,7 +10,7 @@ use super::super::column::{Born, Column, Recorded};
 use super::super::index::IndexWriter;
 use super::{ClusterWindow, Era, Window, Writer};
 
-/// Series entered in one slice, at one to two microseconds each.
+/// Series entered in one slice, at about a microsecond each.
 const BIRTHS: usize = 500;
 
 /// Slots sealed in one slice, in words of 64; a slot takes 5 to 20 nanoseconds a round.
