@@ -67,6 +67,7 @@ impl<'a> LabelReader<'a> {
     fn compare(&mut self, line: &'a [u8]) -> bool {
         self.changed.clear();
         let before = self.text;
+        let is_ascii = line.iter().fold(0, |all, byte| all | byte).is_ascii();
         // Where the next label begins in both.
         let (mut old, mut new) = (0, 0);
         let mut at = 0;
@@ -83,7 +84,7 @@ impl<'a> LabelReader<'a> {
                 return true;
             };
             let len = label.len;
-            if !label.change(&before[old..old + len], &line[new..], same) {
+            if !label.change(&before[old..old + len], &line[new..], same, is_ascii) {
                 return false;
             }
             self.changed.push(at);
@@ -156,7 +157,7 @@ impl<'a> LabelReader<'a> {
 impl<'a> Label<'a> {
     /// Takes another value from the front of a line, if all else is the same. `before` is what stood here before; so many
     /// bytes at the front are the same.
-    fn change(&mut self, before: &[u8], line: &'a [u8], same: usize) -> bool {
+    fn change(&mut self, before: &[u8], line: &'a [u8], same: usize, is_ascii: bool) -> bool {
         let value_end = self.value_at + self.value.len();
         let from = same.min(value_end);
         if from < self.value_at {
@@ -173,8 +174,7 @@ impl<'a> Label<'a> {
             return false;
         };
         let value = &line[self.value_at..end];
-        let is_utf8 = || value.is_ascii() || std::str::from_utf8(value).is_ok();
-        if value.is_empty() || !is_utf8() {
+        if value.is_empty() || !(is_ascii || std::str::from_utf8(value).is_ok()) {
             return false;
         }
         self.value = Cow::Borrowed(value);
