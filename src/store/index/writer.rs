@@ -37,6 +37,9 @@ pub(in crate::store) struct IndexWriter {
     seats: Vec<Place>,
     /// By table.
     ended: Vec<Ended>,
+    /// By table: the one that a series came to behind one of its own, the last time. A guess, as series come sorted by
+    /// family, and the same families in most rounds.
+    behind: Vec<u32>,
     /// What these take, as of the last time that rows were forgotten: to ask all of them is too dear for each round.
     ended_bytes: usize,
     /// Where rows died, in the order of the rounds: round and table.
@@ -159,11 +162,7 @@ impl IndexWriter {
                 None => self.dictionary.number(texts, value),
             };
         }
-        self.latest = Latest {
-            layout,
-            cells,
-            table: u32::MAX,
-        };
+        (self.latest.layout, self.latest.cells) = (layout, cells);
     }
 
     /// The series of these slots are no longer there, from round `number` on.
@@ -207,10 +206,17 @@ impl IndexWriter {
     }
 
     fn count_expired(&mut self, oldest: u32) {
-        while let Some(&(_, table)) = self.dead.front().filter(|(died, _)| *died < oldest) {
-            self.dead.pop_front();
+        let is_old = |(died, _): &(u32, u32)| *died < oldest;
+        let old = self.dead.partition_point(is_old);
+        let mut tables: Vec<u32> = self.dead.drain(..old).map(|(_, table)| table).collect();
+        for &table in &tables {
+            self.ended[table as usize].expired += 1;
+        }
+        // How many rows a table has is asked once: it is far from the processor.
+        tables.sort_unstable();
+        tables.dedup();
+        for table in tables {
             let ended = &mut self.ended[table as usize];
-            ended.expired += 1;
             let rows = self.index.table(table).rows;
             if !ended.is_due && ended.expired.saturating_mul(EXPIRED_SHARE) >= rows {
                 ended.is_due = true;
@@ -227,19 +233,40 @@ impl IndexWriter {
         let seats = size_of::<Place>() * self.seats.capacity();
         self.index.other_bytes =
             self.dictionary.bytes() + self.layouts.bytes() + seats + self.ended_bytes;
+        self.index.other_bytes += size_of::<u32>() * self.behind.capacity();
         *seen = Arc::new(self.index.clone());
     }
 
-    /// The table of the latest series.
+    /// The table of the latest series, for which that of the one before it stands.
     fn table_of_latest(&mut self) -> u32 {
-        let Latest { cells, layout, .. } = &self.latest;
+        let Latest {
+            cells,
+            layout,
+            table: before,
+        } = &self.latest;
         let (metric, names) = (cells[layout.metric], &layout.names);
-        let table = self.index.tables.find(self.latest.table);
-        let table = table.and_then(|table| table.as_ref());
-        if table.is_none_or(|table| table.metric != metric || table.names != *names) {
-            self.latest.table = self.table_of(metric, &names.clone());
+        let is_it = |table: u32| {
+            let table = self
+                .index
+                .tables
+                .find(table)
+                .and_then(|table| table.as_ref());
+            table.is_some_and(|table| table.metric == metric && table.names == *names)
+        };
+        let before = *before;
+        if is_it(before) {
+            return before;
         }
-        self.latest.table
+        let guess = self.behind.get(before as usize).copied();
+        let table = match guess.filter(|guess| is_it(*guess)) {
+            Some(table) => table,
+            None => self.table_of(metric, &names.clone()),
+        };
+        if let Some(behind) = self.behind.get_mut(before as usize) {
+            *behind = table;
+        }
+        self.latest.table = table;
+        table
     }
 
     /// The table for these names.
@@ -253,6 +280,7 @@ impl IndexWriter {
         }
         let id = self.free_tables.pop().unwrap_or_else(|| {
             self.ended.push(Ended::default());
+            self.behind.push(u32::MAX);
             self.index.tables.push(None)
         });
         *self.index.tables.get_mut(id) = Some(Arc::new(Table {
