@@ -21,8 +21,6 @@ mod pack;
 mod seal;
 mod write;
 
-use std::hash::{Hash, Hasher};
-
 use self::pack::{Differences, from_whole, read_varint, to_whole};
 pub(super) use self::seal::Sealing;
 use super::column::{Groups, NO_STAMP, STALE};
@@ -46,9 +44,6 @@ const SAME: u8 = 1;
 const FIRST_SHAPE: u8 = 2;
 const SPELLED: u8 = 255;
 
-/// Shapes that a batch can have.
-const SHAPES_MAX: usize = (SPELLED - FIRST_SHAPE) as usize;
-
 /// Bits of a shape's head, beside layout and scale: the newest value is written as the difference to the anchor; there
 /// is a mask.
 const ANCHORED: u8 = 4;
@@ -69,14 +64,6 @@ pub(super) struct Shape {
     width: u8,
     /// Bytes that follow.
     len: u16,
-}
-
-/// In one go: every chunk looks its shape up.
-impl Hash for Shape {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [low, high] = self.len.to_le_bytes();
-        state.write_u32(u32::from_le_bytes([self.head, self.width, low, high]));
-    }
 }
 
 /// Sealed rounds.

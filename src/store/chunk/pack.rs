@@ -180,27 +180,39 @@ impl Packing {
 
     #[inline]
     pub(super) fn write(self, deltas: &[i64], out: &mut Vec<u8>) {
-        let width = u32::from(self.width);
+        let (width, mut count) = (u32::from(self.width), deltas.len());
         if self.layout == ABOVE {
             write_varint(out, self.least);
+        }
+        let number = |delta: i64| {
+            if self.layout == ABOVE {
+                delta.wrapping_sub(self.least).cast_unsigned()
+            } else {
+                zigzag(delta)
+            }
+        };
+        let mut numbers = [0; ROUNDS_MAX];
+        for (place, &delta) in numbers.iter_mut().zip(deltas) {
+            *place = number(delta);
         }
         let mut bits = BitWriter {
             out,
             word: 0,
             len: 0,
         };
-        match self.layout {
-            ABOVE => bits.write_all(deltas, width, |delta| {
-                delta.wrapping_sub(self.least).cast_unsigned()
-            }),
-            CHANGED => {
-                bits.write_all(deltas, 1, |delta| u64::from(delta != 0));
-                for &delta in deltas.iter().filter(|delta| **delta != 0) {
-                    bits.write(zigzag(delta), width);
-                }
+        if self.layout == CHANGED {
+            let mut mask = 0;
+            let mut changed = [0; ROUNDS_MAX];
+            let mut kept = 0;
+            for (at, &number) in numbers[..count].iter().enumerate() {
+                mask |= u64::from(number != 0) << at;
+                changed[kept] = number;
+                kept += usize::from(number != 0);
             }
-            _ => bits.write_all(deltas, width, zigzag),
+            bits.write(mask, u32::try_from(count).unwrap_or(0));
+            (numbers, count) = (changed, kept);
         }
+        bits.write_all(&numbers, count, width);
         bits.finish();
     }
 }
@@ -214,32 +226,32 @@ struct BitWriter<'a> {
 }
 
 impl BitWriter<'_> {
-    /// A number of `width` bits for each difference.
+    /// `width` bits for each of the first numbers; those behind them are 0.
     #[inline]
-    fn write_all(&mut self, deltas: &[i64], width: u32, number: impl Fn(i64) -> u64) {
+    fn write_all(&mut self, numbers: &[u64; ROUNDS_MAX], count: usize, width: u32) {
         match width {
-            ..=8 => self.write_by::<8>(deltas, width, number),
-            9..=16 => self.write_by::<4>(deltas, width, number),
-            17..=32 => self.write_by::<2>(deltas, width, number),
-            _ => self.write_by::<1>(deltas, width, number),
+            ..=8 => self.write_by::<8>(numbers, count, width),
+            9..=16 => self.write_by::<4>(numbers, count, width),
+            17..=32 => self.write_by::<2>(numbers, count, width),
+            _ => self.write_by::<1>(numbers, count, width),
         }
     }
 
     /// The same where `N` of them fit into a word.
     #[inline]
-    fn write_by<const N: usize>(
-        &mut self,
-        deltas: &[i64],
-        width: u32,
-        number: impl Fn(i64) -> u64,
-    ) {
-        for deltas in deltas.chunks(N) {
-            let (mut word, mut len) = (0, 0);
-            for &delta in deltas {
-                word |= number(delta) << len;
-                len += width;
+    fn write_by<const N: usize>(&mut self, numbers: &[u64; ROUNDS_MAX], count: usize, width: u32) {
+        // A word of its own may be as wide as that: nothing is to be shifted out of it.
+        let shift = if N == 1 { 0 } else { width };
+        let mut left = count;
+        for numbers in numbers.as_chunks::<N>().0 {
+            let shifted = |word: u64, number: &u64| word << shift | number;
+            let word = numbers.iter().rev().fold(0, shifted);
+            let some = left.min(N);
+            self.write(word, u32::try_from(some).unwrap_or(0) * width);
+            left -= some;
+            if left == 0 {
+                break;
             }
-            self.write(word, len);
         }
     }
 

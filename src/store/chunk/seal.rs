@@ -31,8 +31,6 @@ pub(in crate::store) struct Sealing {
     hints: Vec<u8>,
     lasts: Lasts,
     batch: Batch,
-    /// By 64 slots: a bit for each whose group may have changed in these rounds, or in the anchor.
-    regrouped: Vec<u64>,
     /// By group.
     members: Vec<Member>,
     rows: Box<Rows>,
@@ -54,6 +52,8 @@ struct Rows {
     values: [Block; ROUNDS_MAX + 1],
     /// A bit for each slot: its value is not the same in all rounds and the anchor.
     changed: u64,
+    /// By round, and behind them the anchor: a bit for each slot whose group may be another than in the round before.
+    regrouped: [u64; ROUNDS_MAX + 1],
     /// Its group is the same in all of them and at the edge, and its last sample was that of its group.
     regular: u64,
 }
@@ -93,7 +93,6 @@ impl Sealing {
             samples: 0,
             latest_ms,
         };
-        let regrouped = regrouped(&columns[..=rounds], slots.div_ceil(WORD));
         let mut hints = Vec::clone(&edge.hints);
         hints.resize(slots, 0);
         Self {
@@ -102,11 +101,11 @@ impl Sealing {
             hints,
             lasts: Lasts::new(groups, ends, slots),
             batch,
-            regrouped,
             members,
             rows: Box::new(Rows {
                 values: [[STALE; WORD]; ROUNDS_MAX + 1],
                 changed: 0,
+                regrouped: [0; ROUNDS_MAX + 1],
                 regular: 0,
             }),
             writer: ChunkWriter::beginning_with(&edge.shapes),
@@ -170,6 +169,7 @@ impl Sealing {
         let Rows {
             values,
             changed,
+            regrouped,
             regular,
         } = &mut *self.rows;
         values[self.rounds] = [STALE; WORD];
@@ -181,7 +181,12 @@ impl Sealing {
             values[round] = values[round + 1];
             *changed |= self.columns[round].step_back(word, &mut values[round]);
         }
-        *regular = !(self.edge.lasts.others(word) | self.regrouped[word]);
+        let mut irregular = self.edge.lasts.others(word);
+        for (bits, column) in regrouped.iter_mut().zip(&self.columns[..=self.rounds]) {
+            *bits = column.regrouped.get(word).copied().unwrap_or(0);
+            irregular |= *bits;
+        }
+        *regular = !irregular;
     }
 
     fn seal(&mut self, slot: usize) {
@@ -230,7 +235,7 @@ impl Sealing {
                 return false;
             }
             self.lasts.push_with_group();
-            self.write(slot, &newest_first, anchor);
+            self.write_changed(slot, &newest_first, anchor);
             return true;
         }
         let values = self.values(lane);
@@ -254,16 +259,16 @@ impl Sealing {
             return;
         }
         let of_batch = self.batch.groups.get(slot) as usize;
-        let mut stamps = [NO_STAMP; ROUNDS_MAX];
         // A sample in every round, and always the batch's group.
         let mut keeps = !values.contains(&STALE) && of_batch < self.members.len();
-        let mut group = of_batch;
-        for (round, column) in self.columns[..self.rounds].iter().enumerate().rev() {
-            if round + 1 < self.rounds && self.columns[round + 1].may_regroup(slot) {
-                group = column.groups.get(slot) as usize;
+        let mut stamps = [NO_STAMP; ROUNDS_MAX];
+        self.stamp_until(self.rounds, of_batch, &mut stamps);
+        for round in (1..self.rounds).rev() {
+            if self.rows.regrouped[round] >> (slot % WORD) & 1 == 1 {
+                let group = self.columns[round - 1].groups.get(slot) as usize;
                 keeps &= group == of_batch;
+                self.stamp_until(round, group, &mut stamps);
             }
-            stamps[round] = column.stamp_of(group);
         }
         if keeps {
             let (mask, end) = advances(&stamps[..self.rounds], last);
@@ -277,6 +282,14 @@ impl Sealing {
         self.seal_odd(slot, last, values, &stamps, behind);
     }
 
+    /// Makes the timestamps of the first rounds those of a group.
+    fn stamp_until(&self, rounds: usize, group: usize, stamps: &mut [i64; ROUNDS_MAX]) {
+        match self.batch.row(group).get(..rounds) {
+            Some(row) => stamps[..rounds].copy_from_slice(row),
+            None => stamps[..rounds].fill(NO_STAMP),
+        }
+    }
+
     /// The sample behind the batch, if it counts.
     fn anchor(&self, slot: usize, value: u64, last: i64) -> Option<u64> {
         let column = &self.columns[self.rounds];
@@ -287,13 +300,20 @@ impl Sealing {
     /// first.
     #[inline]
     fn write(&mut self, slot: usize, values: &[u64], anchor: Option<u64>) {
-        self.batch.samples += values.len() as u64;
         if let Some(anchor) = anchor
             && values.iter().all(|value| *value == anchor)
         {
+            self.batch.samples += values.len() as u64;
             self.batch.chunks.push(SAME);
             return;
         }
+        self.write_changed(slot, values, anchor);
+    }
+
+    /// The same where not all values are the anchor's.
+    #[inline]
+    fn write_changed(&mut self, slot: usize, values: &[u64], anchor: Option<u64>) {
+        self.batch.samples += values.len() as u64;
         self.writer.begin();
         let (hint, chunks) = (&mut self.hints[slot], &mut self.batch.chunks);
         self.writer
@@ -378,14 +398,4 @@ impl Sealing {
         let (hint, chunks) = (&mut self.hints[slot], &mut self.batch.chunks);
         self.writer.write(taken, anchor, hint, shape, chunks);
     }
-}
-
-/// A bit for each of `words` times 64 slots: in one of these rounds its group may be another than in the round before.
-fn regrouped(columns: &[Arc<Column>], words: usize) -> Vec<u64> {
-    let mut all = vec![0; words];
-    for column in columns {
-        let changed = all.iter_mut().zip(&*column.regrouped);
-        changed.for_each(|(all, changed)| *all |= changed);
-    }
-    all
 }

@@ -1,9 +1,7 @@
 //! Chunks on their way into a batch: values in, bytes behind the number of their shape out.
 
-use hashbrown::HashMap;
-
 use super::pack::{Packing, scale_of, to_whole, write_varint};
-use super::{ANCHORED, FIRST_SHAPE, HAS_EARLIER, ROUNDS, ROUNDS_MAX, SHAPES_MAX, SPELLED, Shape};
+use super::{ANCHORED, FIRST_SHAPE, HAS_EARLIER, ROUNDS, ROUNDS_MAX, SPELLED, Shape};
 
 /// The next batch begins with those shapes that at least so many chunks of the one before had.
 const SHAPE_USES: u32 = 16;
@@ -42,9 +40,8 @@ impl ChunkWriter {
 
     /// The shapes by their numbers, and those that are worth a number in the next batch too.
     pub(super) fn into_shapes(self) -> (Vec<Shape>, Vec<Shape>) {
-        let unshaped = [Shape::default(); FIRST_SHAPE as usize];
-        let by_number = [&unshaped[..], &self.shapes.shapes].concat();
-        (by_number, self.shapes.often_used())
+        let often_used = self.shapes.often_used();
+        (self.shapes.shapes, often_used)
     }
 
     /// Begins a chunk in which nothing stands before the values.
@@ -153,38 +150,84 @@ impl ChunkWriter {
 }
 
 /// The shapes of a batch under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ShapeNumbers {
+    /// By number; those below [`FIRST_SHAPE`] are none.
     shapes: Vec<Shape>,
+    /// By number: how many chunks have the shape.
     uses: Vec<u32>,
-    numbers: HashMap<Shape, u8>,
+    /// Numbers by shape, each at the [`place_of`] its shape or, where others were before, at the next free one. Every chunk
+    /// looks its shape up, in a table that stays near the processor.
+    numbers: Box<[u8; PLACES]>,
+}
+
+/// Some four places for each shape that has a number: few looks find another.
+const PLACES: usize = 1024;
+
+/// The number in a free place; no shape has it.
+const FREE: u8 = 0;
+
+/// Where the number of a shape is sought first.
+#[inline]
+fn place_of(shape: Shape) -> usize {
+    let [low, high] = shape.len.to_le_bytes();
+    let key = u32::from_le_bytes([shape.head, shape.width, low, high]);
+    // 2^32 by the golden ratio; the highest bits depend on all of the key.
+    (key.wrapping_mul(0x9e37_79b9) >> (u32::BITS - PLACES.ilog2())) as usize
 }
 
 impl ShapeNumbers {
     fn beginning_with(known: &[Shape]) -> Self {
-        Self {
-            shapes: known.to_vec(),
-            uses: vec![0; known.len()],
-            numbers: known.iter().copied().zip(FIRST_SHAPE..).collect(),
+        let none = usize::from(FIRST_SHAPE);
+        let mut numbers = Self {
+            shapes: vec![Shape::default(); none],
+            uses: vec![0; none],
+            numbers: Box::new([FREE; PLACES]),
+        };
+        for &shape in known {
+            if let Err(place) = numbers.find(shape) {
+                numbers.add(shape, place, 0);
+            }
         }
+        numbers
+    }
+
+    /// The number of a shape, or the place for one.
+    #[inline]
+    fn find(&self, shape: Shape) -> Result<u8, usize> {
+        let mut place = place_of(shape);
+        loop {
+            match self.numbers[place] {
+                FREE => return Err(place),
+                number if self.shapes[usize::from(number)] == shape => return Ok(number),
+                _ => place = (place + 1) % PLACES,
+            }
+        }
+    }
+
+    fn add(&mut self, shape: Shape, place: usize, uses: u32) -> u8 {
+        let number = u8::try_from(self.shapes.len()).expect("SPELLED is 255");
+        self.shapes.push(shape);
+        self.uses.push(uses);
+        self.numbers[place] = number;
+        number
     }
 
     /// Begins a chunk.
     #[inline]
     fn write(&mut self, shape: Shape, chunks: &mut Vec<u8>) {
-        if let Some(&number) = self.numbers.get(&shape) {
-            self.uses[usize::from(number - FIRST_SHAPE)] += 1;
-            chunks.push(number);
-        } else if self.shapes.len() < SHAPES_MAX {
-            let number =
-                FIRST_SHAPE + u8::try_from(self.shapes.len()).expect("SHAPES_MAX is below 256");
-            self.shapes.push(shape);
-            self.uses.push(1);
-            self.numbers.insert(shape, number);
-            chunks.push(number);
-        } else {
-            let [low, high] = shape.len.to_le_bytes();
-            chunks.extend_from_slice(&[SPELLED, shape.head, shape.width, low, high]);
+        match self.find(shape) {
+            Ok(number) => {
+                self.uses[usize::from(number)] += 1;
+                chunks.push(number);
+            }
+            Err(place) if self.shapes.len() < usize::from(SPELLED) => {
+                chunks.push(self.add(shape, place, 1));
+            }
+            Err(_) => {
+                let [low, high] = shape.len.to_le_bytes();
+                chunks.extend_from_slice(&[SPELLED, shape.head, shape.width, low, high]);
+            }
         }
     }
 
@@ -198,6 +241,9 @@ impl ShapeNumbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Shapes that have a number.
+    const SHAPES_MAX: usize = (SPELLED - FIRST_SHAPE) as usize;
 
     #[test]
     fn the_first_shapes_have_numbers_and_the_others_are_spelled() {

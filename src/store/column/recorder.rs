@@ -288,7 +288,7 @@ mod tests {
             .map(|round| column(&mut recorder, round, &samples(round)))
             .collect();
         let mut gone = Vec::new();
-        let shorter = |pair: &[Column]| pair[0].shortened(&pair[1], 8, |slot| gone.push(slot));
+        let shorter = |pair: &[Column]| pair[0].shortened(&pair[1], |slot| gone.push(slot));
         let short: Vec<_> = columns
             .windows(2)
             .map(shorter)

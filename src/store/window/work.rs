@@ -237,10 +237,7 @@ impl Writer {
         let mut gone = Vec::new();
         let before = self.current.as_ref().and_then(|(era, _)| {
             let last = era.columns.last()?;
-            // As many values change as in the round before; the first time some more than mostly do.
-            let earlier = era.columns.iter().rev().nth(1);
-            let expected = earlier.map_or(column.slots() / 2, |earlier| earlier.held());
-            last.shortened(&column, expected, |slot| gone.push(slot))
+            last.shortened(&column, |slot| gone.push(slot))
         });
         (Round { column, before }, gone)
     }
