@@ -170,7 +170,12 @@ impl<'a> Label<'a> {
         };
         let tail = &before[value_end..];
         let end = end.map(|end| from + end);
-        let Some(end) = end.filter(|end| line[*end..].starts_with(tail)) else {
+        // Mostly two bytes: to compare them one by one takes less than to call for it.
+        let has_tail = |end: &usize| {
+            let behind = &line[*end..];
+            behind.len() >= tail.len() && behind.iter().zip(tail).all(|(a, b)| a == b)
+        };
+        let Some(end) = end.filter(has_tail) else {
             return false;
         };
         let value = &line[self.value_at..end];

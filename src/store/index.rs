@@ -18,7 +18,7 @@ mod grid;
 mod layouts;
 mod writer;
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -32,21 +32,50 @@ pub(super) use self::writer::IndexWriter;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
 
-/// Series of one metric name that have the same label names.
+/// Series of one metric name that have the same label names. A copy costs a count: as long as there is room, rows come
+/// behind those of the copy, in the same grid.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
+    rows: u32,
+    body: Arc<Body>,
+}
+
+/// What the copies of a table share.
+#[derive(Debug)]
+pub(super) struct Body {
     /// Label names, `__name__` among them, in the order of their texts.
     names: Arc<[u32]>,
     /// The text of the metric's name.
     metric: u32,
-    rows: u32,
-    /// As many columns as names; those behind `rows` are not ours.
-    grid: Arc<Grid>,
+    /// As many columns as names; those behind a table's `rows` are not its own.
+    grid: Grid,
     /// Rows that had other slots before, and those: by row, then oldest first.
-    earlier: Arc<Vec<(u32, Tenancy)>>,
+    earlier: Vec<(u32, Tenancy)>,
+}
+
+impl Deref for Table {
+    type Target = Body;
+
+    fn deref(&self) -> &Body {
+        &self.body
+    }
 }
 
 impl Table {
+    /// Without rows.
+    fn empty(names: Arc<[u32]>, metric: u32) -> Self {
+        let body = Body {
+            grid: Grid::empty(names.len()),
+            names,
+            metric,
+            earlier: Vec::new(),
+        };
+        Self {
+            rows: 0,
+            body: Arc::new(body),
+        }
+    }
+
     /// The last tenancy of a row. Its death may be later than all rounds that the reader holds.
     #[inline]
     pub(super) fn tenancy(&self, row: u32) -> Tenancy {
@@ -58,8 +87,8 @@ impl Table {
         (0..self.rows).filter(move |row| self.grid.died(*row) >= oldest)
     }
 
-    /// Appends a row; returns its number, and the grid before it if there is another now.
-    fn push(&mut self, cells: &[u32], tenancy: Tenancy) -> (u32, Option<Arc<Grid>>) {
+    /// Appends a row; returns its number, and what there was before it if there is another grid now.
+    fn push(&mut self, cells: &[u32], tenancy: Tenancy) -> (u32, Option<Arc<Body>>) {
         let (row, len) = (self.rows, self.rows as usize);
         let before = (!self.grid.has_room(row, cells)).then(|| {
             let room = self.grid.capacity();
@@ -69,7 +98,8 @@ impl Table {
                 len + self.growth(tenancy.born) + 2
             };
             let grid = self.grid.of_rows(&(0..row), capacity, Some(cells));
-            std::mem::replace(&mut self.grid, Arc::new(grid))
+            let body = self.with(grid, self.earlier.clone());
+            std::mem::replace(&mut self.body, Arc::new(body))
         });
         self.grid.put(row, cells, tenancy);
         self.rows += 1;
@@ -85,15 +115,42 @@ impl Table {
 
     /// A series comes again, in another slot.
     fn renew(&mut self, row: u32, tenancy: Tenancy) {
-        if Arc::get_mut(&mut self.grid).is_none() {
-            let room = self.grid.capacity();
-            self.grid = Arc::new(self.grid.of_rows(&(0..self.rows), room, None));
+        if let Some(body) = Arc::get_mut(&mut self.body) {
+            return body.renew(row, tenancy);
         }
+        let room = self.grid.capacity();
+        let grid = self.grid.of_rows(&(0..self.rows), room, None);
+        let mut body = self.with(grid, self.earlier.clone());
+        body.renew(row, tenancy);
+        self.body = Arc::new(body);
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + 2 * size_of::<usize>()
+            + size_of::<Body>()
+            + self.grid.bytes()
+            + size_of::<(u32, Tenancy)>() * self.earlier.capacity()
+            + 4 * self.names.len()
+    }
+}
+
+impl Body {
+    /// The same names with other rows.
+    fn with(&self, grid: Grid, earlier: Vec<(u32, Tenancy)>) -> Self {
+        Self {
+            names: self.names.clone(),
+            metric: self.metric,
+            grid,
+            earlier,
+        }
+    }
+
+    fn renew(&mut self, row: u32, tenancy: Tenancy) {
         let last = self.grid.tenancy(row);
         self.grid.put_tenancy(row, tenancy);
-        let earlier = Arc::make_mut(&mut self.earlier);
-        let at = earlier.partition_point(|(known, _)| *known <= row);
-        earlier.insert(at, (row, last));
+        let at = self.earlier.partition_point(|(known, _)| *known <= row);
+        self.earlier.insert(at, (row, last));
     }
 
     /// The row with its tenancies before the last one, oldest first.
@@ -102,13 +159,6 @@ impl Table {
         let len = self.earlier[begin..].partition_point(|(other, _)| *other == row);
         &self.earlier[begin..begin + len]
     }
-
-    fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.grid.bytes()
-            + size_of::<(u32, Tenancy)>() * self.earlier.capacity()
-            + 4 * self.names.len()
-    }
 }
 
 /// All series of an era, as they were at one moment.
@@ -116,7 +166,7 @@ impl Table {
 pub(super) struct Index {
     texts: Texts,
     /// Those in which series come and go mostly have numbers close together.
-    tables: Blocks<Option<Arc<Table>>, 16>,
+    tables: Blocks<Option<Table>, 16>,
     /// Tables by the name of their metric.
     by_name: Arc<Vec<u32>>,
     /// Rows in all tables.
@@ -171,10 +221,10 @@ impl Index {
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         let tables = self.tables.iter().flatten();
-        self.other_bytes + tables.map(|table| table.bytes()).sum::<usize>()
+        self.other_bytes + tables.map(Table::bytes).sum::<usize>()
     }
 
-    pub(super) fn table(&self, table: u32) -> &Arc<Table> {
+    pub(super) fn table(&self, table: u32) -> &Table {
         self.tables
             .get(table)
             .as_ref()

@@ -196,7 +196,8 @@ impl Grid {
         self.row(row)[DIED].store(number, Ordering::Relaxed);
     }
 
+    /// Bytes held, without the grid itself.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + 4 * (self.shared.len() + self.numbers.len())
+        4 * (self.shared.len() + self.numbers.len())
     }
 }

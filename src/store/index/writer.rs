@@ -283,13 +283,7 @@ impl IndexWriter {
             self.behind.push(u32::MAX);
             self.index.tables.push(None)
         });
-        *self.index.tables.get_mut(id) = Some(Arc::new(Table {
-            grid: Arc::new(Grid::empty(names.len())),
-            names: names.clone(),
-            metric,
-            rows: 0,
-            earlier: Arc::default(),
-        }));
+        *self.index.tables.get_mut(id) = Some(Table::empty(names.clone(), metric));
         self.tables.insert(key, id);
         let name = self.index.texts.get(metric);
         let at = self
@@ -305,14 +299,14 @@ impl IndexWriter {
         let before = self.take_ended();
         let Latest { cells, table, .. } = &self.latest;
         let of_table = self.index.tables.get_mut(*table).as_mut();
-        let of_table = Arc::make_mut(of_table.expect("a place is in a table that is there"));
+        let of_table = of_table.expect("a place is in a table that is there");
         if let Some(row) = before {
             of_table.renew(row, tenancy);
             return row;
         }
         self.index.rows += 1;
         let (row, before) = of_table.push(cells, tenancy);
-        self.use_row(row, before.as_deref());
+        self.use_row(row, before.as_deref().map(|before| &before.grid));
         row
     }
 
@@ -418,13 +412,11 @@ impl IndexWriter {
         // Where as many series come as go, there will be as many rows as now when the table is written anew the next time:
         // until then it is not for want of room. Where more have gone than come there is room for as many again.
         let capacity = (table.rows as usize).min(2 * kept.len()) + 2;
-        *self.index.tables.get_mut(id) = Some(Arc::new(Table {
-            names: table.names.clone(),
-            grid: Arc::new(table.grid.of_rows(&kept.iter().copied(), capacity, None)),
-            metric: table.metric,
+        let grid = table.grid.of_rows(&kept.iter().copied(), capacity, None);
+        *self.index.tables.get_mut(id) = Some(Table {
             rows: u32::try_from(kept.len()).expect("rows are 32 bits wide"),
-            earlier: Arc::new(earlier),
-        }));
+            body: Arc::new(table.with(grid, earlier)),
+        });
     }
 }
 
@@ -474,17 +466,17 @@ mod tests {
             let lines = lines.iter().map(|(slot, line)| (*slot, line.as_bytes()));
             assert_eq!(writer.enter(round, lines), 0);
         };
-        let grid = |writer: &IndexWriter| Arc::as_ptr(&writer.index.table(0).grid);
+        let body = |writer: &IndexWriter| Arc::as_ptr(&writer.index.table(0).body);
         enter(&mut writer, 0, &(0..SERIES).collect::<Vec<_>>());
         let mut shrunk = 0;
         for round in 1..300 {
             let first = round * CHURN % SERIES;
             let slots: Vec<u32> = (first..first + CHURN).collect();
             writer.leave_all(&slots, round);
-            let before = grid(&writer);
+            let before = body(&writer);
             enter(&mut writer, round, &slots);
             let steady = round > 3 * ROUNDS_KEPT;
-            assert!(!steady || grid(&writer) == before, "no room in {round}");
+            assert!(!steady || body(&writer) == before, "no room in {round}");
             let before = writer.index.table(0).rows;
             writer.expire(round.saturating_sub(ROUNDS_KEPT));
             shrunk += u32::from(steady && writer.index.table(0).rows < before);
