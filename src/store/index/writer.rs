@@ -231,9 +231,8 @@ impl IndexWriter {
             return;
         }
         let seats = size_of::<Place>() * self.seats.capacity();
-        self.index.other_bytes =
-            self.dictionary.bytes() + self.layouts.bytes() + seats + self.ended_bytes;
-        self.index.other_bytes += size_of::<u32>() * self.behind.capacity();
+        let tables = self.ended_bytes + size_of::<u32>() * self.behind.capacity();
+        self.index.other_bytes = self.dictionary.bytes() + self.layouts.bytes() + seats + tables;
         *seen = Arc::new(self.index.clone());
     }
 
