@@ -119,6 +119,7 @@ struct Naive {
     /// The last sample of each series that is there.
     live: BTreeMap<String, i64>,
     last_round: Option<(u64, u32, i64)>,
+    newest: Round,
 }
 
 impl Naive {
@@ -159,6 +160,7 @@ impl Naive {
             }
         }
         self.last_round = Some((era, number, at_ms));
+        self.newest = samples.clone();
     }
 
     /// What a reader sees who sees these rounds (era and number of the first).
@@ -176,6 +178,14 @@ impl Naive {
                 if bits != STALE || !ended {
                     list.push((at_ms, bits));
                 }
+            }
+            // The newest round says again what the series had last, which may have been forgotten.
+            let again = self.newest.get(labels);
+            let again = again.filter(|(_, stamp)| self.live.get(labels) == Some(stamp));
+            let has_sample = list.last().is_some_and(|(_, last)| *last != STALE);
+            if let Some((value, stamp)) = again.filter(|(_, stamp)| *stamp > last_ms && !has_sample)
+            {
+                list.push((*stamp, value.to_bits()));
             }
             if !list.is_empty() {
                 seen.insert(labels.clone(), list);
@@ -557,6 +567,27 @@ fn memory_makes_the_window_shorter_and_time_makes_it_longer() {
         window.lengthen(now_ms + 600_000 * minute, true);
     }
     assert_eq!(window.length(), Duration::from_secs(160));
+}
+
+#[test]
+fn a_series_that_is_there_is_seen_however_short_the_window_is() {
+    let window = Window::new(Duration::from_secs(160), "cluster".into());
+    let (mut feed, mut naive) = (Feed::new(), Naive::default());
+    let mut go = |window: &Window, seconds: i64| {
+        // The source of `slow` is asked once in 40 seconds.
+        let (at_ms, slow) = (NOW + 1000 * seconds, NOW + 40_000 * (seconds / 40));
+        let said = round(&[("quick", 1.0, at_ms), ("slow", 2.0, slow)]);
+        feed.append(window, at_ms, &said);
+        naive.append(newest(window), at_ms, &said);
+        check_all(window, &naive, at_ms);
+        let slow = samples(&window.view(at_ms), "slow");
+        assert!(!slow.is_empty(), "at {seconds}");
+    };
+    (0..70).for_each(|seconds| go(&window, seconds));
+    assert!(window.shorten(NOW + 70_000) && window.shorten(NOW + 70_000));
+    (70..130).for_each(|seconds| go(&window, seconds));
+    while window.shorten(NOW + 130_000) {}
+    (130..230).for_each(|seconds| go(&window, seconds));
 }
 
 /// What a reader sees is what went in, the newest round of which is this one.

@@ -111,7 +111,7 @@ impl<'v> Series<'v> {
                 .unwrap_or(NEVER);
             scratch.events.clear();
             let tenancy = era.index.table(at.place.table).tenancy(at.place.row);
-            read_columns(era, tenancy, self.cut_ms(*at), &mut scratch.events);
+            read_columns(era, tenancy, self.cut_ms(*at), true, &mut scratch.events);
             let found = scratch.events.iter().rfind(|event| event.at_ms <= at_ms);
             // What is later than everything before it cannot be out of order.
             let rise = scratch.events.is_sorted_by(|a, b| a.at_ms < b.at_ms);
@@ -207,11 +207,19 @@ fn read_tenancy(
         read_sealed(era, tenancy, start_ms, events);
         events[before..].reverse();
     }
-    read_columns(era, tenancy, end_ms, events);
+    let is_shown = events[before..].iter().any(|event| event.bits != STALE);
+    read_columns(era, tenancy, end_ms, is_shown, events);
 }
 
-/// Appends what the rounds not yet sealed have of a tenancy, oldest first, and the marker where silence ended it.
-fn read_columns(era: &Era, tenancy: Tenancy, end_ms: Option<i64>, events: &mut Vec<Event>) {
+/// Appends what the rounds not yet sealed have of a tenancy, oldest first, and the marker where silence ended it. Where no
+/// sample of it `is_shown`, the one that the newest round repeats: the round in which it was new has been forgotten.
+fn read_columns(
+    era: &Era,
+    tenancy: Tenancy,
+    end_ms: Option<i64>,
+    mut is_shown: bool,
+    events: &mut Vec<Event>,
+) {
     let slot = tenancy.slot as usize;
     let unsealed = era.columns.first().map_or(u32::MAX, |column| column.number);
     if tenancy.died < unsealed {
@@ -222,6 +230,7 @@ fn read_columns(era: &Era, tenancy: Tenancy, end_ms: Option<i64>, events: &mut V
     } else {
         NEVER
     };
+    let mut repeated = None;
     for (column, bits) in era.columns.iter().zip(SlotValues::new(&era.columns, slot)) {
         if column.number < tenancy.born || column.number > tenancy.died {
             continue;
@@ -236,18 +245,22 @@ fn read_columns(era: &Era, tenancy: Tenancy, end_ms: Option<i64>, events: &mut V
                 });
                 last = NEVER;
             }
+            repeated = None;
             continue;
         }
         let at_ms = column.stamp(slot);
+        let event = Event {
+            number,
+            at_ms,
+            bits,
+        };
+        repeated = (at_ms == last).then_some(event);
         if at_ms > last {
-            events.push(Event {
-                number,
-                at_ms,
-                bits,
-            });
-            last = at_ms;
+            events.push(event);
+            (last, is_shown) = (at_ms, true);
         }
     }
+    events.extend(repeated.filter(|_| !is_shown));
     // A death in a round that came after the view was taken is none to it.
     let newest = era.columns.last().map_or(0, |column| column.number);
     if let Some(end_ms) = end_ms.filter(|_| tenancy.died > newest)
