@@ -29,6 +29,19 @@ impl Pool {
         }
     }
 
+    /// Runs work here if it takes no time, else as a slice.
+    pub async fn run_if<T: Send + 'static>(
+        &self,
+        is_slow: bool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Lost> {
+        if is_slow {
+            self.run(work).await
+        } else {
+            Ok(work())
+        }
+    }
+
     /// Runs one slice and waits for its result. Slices start in the order in which they were handed in.
     pub async fn run<T: Send + 'static>(
         &self,

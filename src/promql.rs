@@ -21,7 +21,8 @@ pub use features::{Feature, Features};
 pub use json::tree_json;
 pub use parse::{
     INPUT_BYTES_MAX, MATCHERS_MAX, NESTING_MAX, ParseError, ParseErrors, Position,
-    has_non_empty_matcher, parse_expr, parse_metric_selector, parse_vector_selector,
+    has_non_empty_matcher, is_slow_to_parse, parse_expr, parse_metric_selector,
+    parse_metric_selectors, parse_vector_selector,
 };
 pub use print::{prettify, print_expr, print_selector};
 

@@ -35,8 +35,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::pool::Pool;
-use crate::promql::Features;
-use crate::promql::ast::Expr;
+use crate::promql::{self, Features, ast::Expr};
+use budget::Limits;
 
 pub use error::{ErrorKind, QueryError};
 pub use plan::Plan;
@@ -51,7 +51,7 @@ pub struct Settings {
     pub lookback: Duration,
     /// The most samples that one query may hold at the same time.
     pub samples_max: u64,
-    /// The most bytes that all queries together may hold.
+    /// The most bytes that all queries together may hold; one may hold half of them.
     pub memory_max_bytes: u64,
     /// The most queries that are evaluated at the same time; the others wait.
     pub concurrency_max: usize,
@@ -72,6 +72,27 @@ impl Default for Settings {
             concurrency_max: 20,
             subquery_step: Duration::from_secs(60),
             features: Features::default(),
+        }
+    }
+}
+
+/// All queries together may hold as many samples as so many of them alone.
+const SAMPLES_SHARED: u64 = 4;
+
+impl Settings {
+    /// What one query may hold.
+    fn limits(&self) -> Limits {
+        Limits {
+            samples: self.samples_max,
+            bytes: self.memory_max_bytes / 2,
+        }
+    }
+
+    /// What all queries together may hold.
+    fn limits_of_all(&self) -> Limits {
+        Limits {
+            samples: self.samples_max.saturating_mul(SAMPLES_SHARED),
+            bytes: self.memory_max_bytes,
         }
     }
 }
@@ -131,23 +152,22 @@ pub struct Answer {
     pub infos: Vec<String>,
     /// What it cost.
     pub stats: Stats,
-    /// What the value takes counts against the budget of all queries until it is dropped.
-    #[expect(dead_code, reason = "dropping it gives the bytes back")]
-    held: Arc<budget::Budget>,
+    /// What the value takes counts against the budget of all queries until this is dropped, so keep it as long.
+    pub held: Arc<budget::Budget>,
 }
 
 /// What a query cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stats {
-    /// Samples that were read.
+    /// Samples that were read, counted anew at each step: upstream's `totalQueryableSamples`.
     pub samples_read: u64,
     /// The most samples that were held at the same time.
     pub samples_peak: u64,
-    /// Time spent waiting for other queries.
+    /// Time spent waiting for other queries, and for the pool.
     pub queued: Duration,
     /// Time spent getting series.
     pub selected: Duration,
-    /// Time spent evaluating, waiting for the pool included.
+    /// Time spent evaluating.
     pub evaluated: Duration,
 }
 
@@ -165,7 +185,7 @@ impl Engine {
     pub fn new(settings: Settings, pool: Pool) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(settings.concurrency_max.max(1))),
-            shared: Arc::new(budget::Shared::new(settings.memory_max_bytes)),
+            shared: Arc::new(budget::Shared::new(settings.limits_of_all())),
             settings: Arc::new(settings),
             pool,
         }
@@ -181,6 +201,11 @@ impl Engine {
         self.shared.held_bytes()
     }
 
+    /// Where queries are read and evaluated.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Queries that are evaluated now.
     pub fn running(&self) -> usize {
         self.settings.concurrency_max.max(1) - self.turns.available_permits()
@@ -188,7 +213,7 @@ impl Engine {
 
     /// Reads a query, without evaluating it.
     pub fn parse(&self, text: &str) -> Result<Expr, QueryError> {
-        Ok(crate::promql::parse_expr(text, self.settings.features)?)
+        Ok(promql::parse_expr(text, self.settings.features)?)
     }
 
     /// The plan of a query, which prints as one line.
@@ -203,14 +228,26 @@ impl Engine {
         query: &Query,
     ) -> Result<Answer, QueryError> {
         let started = Instant::now();
-        let plan = run::plan(&self.settings, query)?;
         let limit = self.settings.timeout;
         let timeout = query.timeout.map_or(limit, |timeout| timeout.min(limit));
         let deadline = started + timeout;
+        let (settings, asked) = (self.settings.clone(), query.clone());
+        let planning = self
+            .pool
+            .run_if(promql::is_slow_to_parse(&query.text), move || {
+                run::plan(&settings, &asked)
+            });
+        let plan = tokio::time::timeout_at(deadline, planning)
+            .await
+            .map_err(|_| budget::Stop::Timeout("query queue"))?
+            .map_err(|lost| QueryError::internal(lost.to_string()))??;
         let turn = tokio::time::timeout_at(deadline, self.turns.clone().acquire_owned())
             .await
             .map_err(|_| budget::Stop::Timeout("query queue"))?
             .map_err(|_| budget::Stop::Canceled("query queue"))?;
+        if Instant::now() >= deadline {
+            return Err(budget::Stop::Timeout("query execution").into());
+        }
         let run = run::Run::new(self, query, plan, deadline);
         let answer = run.answer(source, &self.pool, started.elapsed()).await;
         drop(turn);

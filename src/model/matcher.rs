@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::labels::is_legacy_label_name;
 use super::quote::quoted;
-use super::regex::{Regex, RegexError};
+use super::regex::{REGEX_BYTES_MAX, Regex, RegexError};
 
 /// Operator of a matcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,10 +50,20 @@ impl Matcher {
         name: impl Into<String>,
         value: impl Into<String>,
     ) -> Result<Self, RegexError> {
+        Self::within(op, name, value, REGEX_BYTES_MAX)
+    }
+
+    /// The same with so many bytes of room for the expression: see [`Regex::within`].
+    pub fn within(
+        op: MatchOp,
+        name: impl Into<String>,
+        value: impl Into<String>,
+        regex_bytes_max: usize,
+    ) -> Result<Self, RegexError> {
         let value = value.into();
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(Regex::new(&value)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Regex::within(&value, regex_bytes_max)?),
         };
         Ok(Self {
             op,

@@ -26,8 +26,10 @@ use plan::Plan;
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// Longest pattern that is more than words and wildcards, in bytes as written for the `regex` crate.
 const PROGRAM_TEXT_BYTES_MAX: usize = 256 << 10;
-/// Largest compiled pattern, in bytes.
-const PROGRAM_BYTES_MAX: usize = 16 << 20;
+/// Most bytes that a pattern may come to when it is spelled out or compiled.
+pub const REGEX_BYTES_MAX: usize = 16 << 20;
+/// Sizes that are tried one after the other, since the `regex` crate does not tell how large a program has become.
+const PROGRAM_BYTES: [usize; 4] = [16 << 10, 256 << 10, 2 << 20, REGEX_BYTES_MAX];
 /// Nesting that the `regex` crate is told to accept. The tree is at most 1,000 deep and each of its levels takes up to
 /// three levels there.
 const PROGRAM_NESTING_MAX: u32 = 4000;
@@ -61,11 +63,13 @@ struct Inner {
     /// for, and not even written where every group takes the whole text.
     translated: String,
     program: OnceLock<regex::Regex>,
+    /// What all this takes at most.
+    bytes: usize,
 }
 
 impl Inner {
-    /// `None` where the compiled form is too large: everything else that can be wrong was found while reading.
-    fn new(pattern: &str, parsed: Parsed) -> Option<Self> {
+    /// `None` where it takes more than `bytes_max`: everything else that can be wrong was found while reading.
+    fn new(pattern: &str, parsed: Parsed, bytes_max: usize) -> Option<Self> {
         let Parsed {
             node,
             height,
@@ -80,6 +84,8 @@ impl Inner {
             whole_groups,
             ..Self::default()
         };
+        inner.bytes = size_of::<Self>() + pattern.len() + inner.plan.size_bytes();
+        let left = bytes_max.checked_sub(inner.bytes)?;
         let has_plan = !matches!(inner.plan, Plan::Program);
         if has_plan && whole_groups.is_some() {
             return Some(inner);
@@ -89,29 +95,42 @@ impl Inner {
             return None;
         }
         if !has_plan || height > SHALLOW_MAX {
-            inner.program = OnceLock::from(compile(&inner.translated, PROGRAM_BYTES_MAX).ok()?);
+            let (program, bytes) = compile_within(&inner.translated, left)?;
+            inner.bytes += bytes;
+            inner.program = OnceLock::from(program);
         }
         Some(inner)
     }
 }
 
 impl Regex {
-    /// Reads and compiles a pattern in RE2 syntax. Refuses what RE2 refuses, patterns over 1 MiB, and patterns whose
-    /// compiled form would take more than 16 MiB.
+    /// Reads and compiles a pattern in RE2 syntax. Refuses what RE2 refuses, patterns over 1 MiB, and patterns that come
+    /// to more than [`REGEX_BYTES_MAX`].
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
+        Self::within(pattern, REGEX_BYTES_MAX)
+    }
+
+    /// The same with less room. A program that fills 16 MiB takes some 0.1 s to compile, so whoever takes patterns from
+    /// outside has to limit all of them together.
+    pub fn within(pattern: &str, bytes_max: usize) -> Result<Self, RegexError> {
         let too_large = || RegexError::new(RegexErrorKind::TooLarge, pattern);
         if pattern.len() > PATTERN_BYTES_MAX {
             return Err(too_large());
         }
         let parsed = parse::parse(pattern)?;
         let inner = if parsed.height > SHALLOW_MAX {
-            on_large_stack(|| Inner::new(pattern, parsed)).unwrap_or(None)
+            on_large_stack(|| Inner::new(pattern, parsed, bytes_max)).unwrap_or(None)
         } else {
-            Inner::new(pattern, parsed)
+            Inner::new(pattern, parsed, bytes_max)
         };
         inner
             .map(|inner| Self(Arc::new(inner)))
             .ok_or_else(too_large)
+    }
+
+    /// The bytes that it takes at most.
+    pub fn size_bytes(&self) -> usize {
+        self.0.bytes
     }
 
     /// The pattern as it was written.
@@ -196,6 +215,13 @@ impl Eq for Regex {}
 fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     let builder = std::thread::Builder::new().stack_size(LARGE_STACK_BYTES);
     std::thread::scope(|scope| builder.spawn_scoped(scope, work).ok()?.join().ok())
+}
+
+/// The program, and the bytes that it takes at most.
+fn compile_within(translated: &str, bytes_max: usize) -> Option<(regex::Regex, usize)> {
+    let sizes = PROGRAM_BYTES.map(|bytes| bytes.min(bytes_max));
+    let program = |bytes: usize| Some((compile(translated, bytes).ok()?, bytes));
+    sizes.into_iter().find_map(program)
 }
 
 fn compile(translated: &str, bytes_max: usize) -> Result<regex::Regex, regex::Error> {

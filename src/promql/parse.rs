@@ -20,6 +20,7 @@ mod modifier;
 mod selector;
 
 use crate::model::matcher::Matcher;
+use crate::model::regex::REGEX_BYTES_MAX;
 use crate::promql::ast::{Expr, Span, VectorSelector};
 use crate::promql::features::{Feature, Features};
 use crate::promql::lex::{Kind, LexError, Lexer, Token};
@@ -37,13 +38,17 @@ pub const INPUT_BYTES_MAX: usize = 256 * 1024;
 /// The most matchers in one selector, and the most regular expressions in one text, since each costs a compilation.
 pub const MATCHERS_MAX: usize = 500;
 
+/// Texts without regular expressions up to this many bytes are read in no time.
+const SHORT_BYTES: usize = 4096;
+
 /// The most mistakes that are kept: placing one costs a walk over the text.
 const MISTAKES_MAX: usize = 20;
 
 /// Reads an expression of any type and checks the types within.
 ///
 /// Refused beyond Prometheus: trees of more than [`NESTING_MAX`] levels, input over [`INPUT_BYTES_MAX`], more than
-/// [`MATCHERS_MAX`] matchers in a selector or regular expressions in all, label names and values whose escapes make no
+/// [`MATCHERS_MAX`] matchers in a selector or regular expressions in all, such expressions of more than
+/// [`REGEX_BYTES_MAX`] together, label names and values whose escapes make no
 /// UTF-8, and ranges of less than a millisecond. Of many mistakes the first 20 are kept.
 pub fn parse_expr(input: &str, features: Features) -> Result<Expr, ParseErrors> {
     let mut parser = Parser::new(input, features);
@@ -61,22 +66,41 @@ pub fn parse_expr(input: &str, features: Features) -> Result<Expr, ParseErrors> 
 /// [`parse_vector_selector`]. Refused beyond Prometheus: strings whose escapes make no UTF-8, and input over
 /// [`INPUT_BYTES_MAX`] or [`MATCHERS_MAX`].
 pub fn parse_metric_selector(input: &str) -> Result<Vec<Matcher>, ParseError> {
-    whole_selector(input).map(|selector| selector.matchers)
+    parse_metric_selectors([input]).map(|mut sets| sets.swap_remove(0))
+}
+
+/// The same of each of several: their regular expressions share one [`REGEX_BYTES_MAX`].
+pub fn parse_metric_selectors<'t>(
+    inputs: impl IntoIterator<Item = &'t str>,
+) -> Result<Vec<Vec<Matcher>>, ParseError> {
+    let mut regex_bytes_left = REGEX_BYTES_MAX;
+    let read = inputs.into_iter().map(|input| {
+        let selector = whole_selector(input, &mut regex_bytes_left)?;
+        Ok(selector.matchers)
+    });
+    read.collect()
+}
+
+/// Whether reading a text may take longer than some 100 µs: it is long, or has regular expressions.
+pub fn is_slow_to_parse(input: &str) -> bool {
+    input.len() > SHORT_BYTES || input.contains('~')
 }
 
 /// Reads a vector selector as Prometheus reads it within an expression: one metric name at most when it stands before
 /// the braces, and at least one matcher that does not match the empty string.
 pub fn parse_vector_selector(input: &str) -> Result<VectorSelector, ParseError> {
-    let selector = whole_selector(input)?;
+    let selector = whole_selector(input, &mut REGEX_BYTES_MAX.clone())?;
     match check::selector_mistake(&selector) {
         Some(message) => Err(ParseError::new(input, selector.span.start, message)),
         None => Ok(selector),
     }
 }
 
-fn whole_selector(input: &str) -> Result<VectorSelector, ParseError> {
+fn whole_selector(input: &str, regex_bytes_left: &mut usize) -> Result<VectorSelector, ParseError> {
     let mut parser = Parser::new(input, Features::NONE);
+    parser.regex_bytes_left = *regex_bytes_left;
     let selector = parser.whole_selector();
+    *regex_bytes_left = parser.regex_bytes_left;
     match selector {
         Ok(selector) if parser.errors.is_empty() => Ok(selector),
         _ => Err(ParseErrors::new(parser.errors).into_first()),
@@ -117,8 +141,9 @@ struct Parser<'a> {
     context: &'static str,
     /// How many levels of the tree stand above the part being read.
     depth: usize,
-    /// How many regular expressions were compiled.
+    /// How many regular expressions were compiled, and what all others may take.
     regexes: usize,
+    regex_bytes_left: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -132,6 +157,7 @@ impl<'a> Parser<'a> {
             context: "",
             depth: 0,
             regexes: 0,
+            regex_bytes_left: REGEX_BYTES_MAX,
         }
     }
 

@@ -12,7 +12,7 @@ use super::eval::{Evaluator, Sink};
 use super::functions::over_time::quantile_of;
 use super::labels::LabelEdit;
 use super::plan::{Aggregate, Node};
-use super::value::{ABSENT, Block, Grid, Held, Key, is_absent, is_present};
+use super::value::{ABSENT, Block, Grid, Held, Key, Row, is_absent, is_present};
 use crate::promql::ast::{Aggregator, Span};
 use fold::{Average, Count, Extreme, Fold, One, Total, Variance};
 use group::Groups;
@@ -47,7 +47,7 @@ fn parameter(
     eval: &Evaluator<'_>,
     aggregate: &Aggregate,
     grid: Grid,
-) -> Result<(Vec<f64>, Span), QueryError> {
+) -> Result<(Row, Span), QueryError> {
     let param = aggregate
         .param
         .as_ref()
@@ -65,7 +65,7 @@ fn folded<F: Fold>(
     let mut running: Vec<Option<F>> = Vec::new();
     let mut running_held = Held::new(eval.budget);
     let mut held = Block::new(grid.steps, eval.budget);
-    let blank = vec![ABSENT; grid.steps];
+    let blank = eval.row(ABSENT, grid)?;
     eval.rows(&aggregate.inner, grid, &mut |key, cells| {
         let group = groups.of(key)?;
         if group == held.len() {
@@ -110,7 +110,8 @@ fn grouped(
     inner: &Node,
     grid: Grid,
 ) -> Result<Grouped, QueryError> {
-    let block = eval.block(inner, grid)?;
+    let mut block = eval.block(inner, grid)?;
+    block.hold((block.len() * size_of::<usize>()) as u64)?;
     let mut groups = Groups::new(aggregate, eval.budget);
     let mut list: Vec<(Key, Vec<usize>)> = Vec::new();
     for (row, key) in block.keys.iter().enumerate() {
@@ -136,7 +137,7 @@ fn quantile(
     let (quantiles, span) = parameter(eval, aggregate, grid)?;
     let mut rows = grouped(eval, aggregate, &aggregate.inner, grid)?;
     note_invalid(eval, span, &quantiles);
-    let mut out = vec![ABSENT; grid.steps];
+    let mut out = eval.row(ABSENT, grid)?;
     let mut values = Vec::new();
     for (key, members) in &mut rows.groups {
         for (step, cell) in out.iter_mut().enumerate() {
@@ -190,7 +191,7 @@ fn count_values(
         .map_err(|name| QueryError::execution(format!("invalid label name {name}")))?;
     let mut groups = Groups::new(aggregate, eval.budget);
     let mut counts = Block::new(grid.steps, eval.budget);
-    let blank = vec![ABSENT; grid.steps];
+    let blank = eval.row(ABSENT, grid)?;
     eval.rows(&aggregate.inner, grid, &mut |key, cells| {
         let labels = key.to_set();
         let mut last: Option<(u64, usize)> = None;

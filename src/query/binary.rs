@@ -90,7 +90,7 @@ fn with_scalar(
     };
     if op.is_comparison() && !binary.return_bool {
         return eval.rows(vector, grid, &mut |key, cells| {
-            for (cell, number) in cells.iter_mut().zip(&numbers) {
+            for (cell, number) in cells.iter_mut().zip(numbers.iter()) {
                 if is_present(*cell) && result(*cell, *number) == 0.0 {
                     *cell = ABSENT;
                 }
@@ -102,7 +102,7 @@ fn with_scalar(
         });
     }
     let mut change = |cells: &mut [f64]| {
-        for (cell, number) in cells.iter_mut().zip(&numbers) {
+        for (cell, number) in cells.iter_mut().zip(numbers.iter()) {
             if is_present(*cell) {
                 *cell = result(*cell, *number);
             }

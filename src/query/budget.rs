@@ -15,12 +15,38 @@ pub enum Stop {
     /// Too many samples at the same time.
     #[error("query processing would load too many samples into memory in query execution")]
     Samples,
+    /// All queries together would hold more samples than they may.
+    #[error(
+        "query would hold {asked} samples more while all queries hold {held} of the {limit} that they may: try again \
+         later, or raise --query.max-samples"
+    )]
+    AllSamples {
+        /// What this query asked for.
+        asked: u64,
+        /// What all queries hold.
+        held: u64,
+        /// What they may hold.
+        limit: u64,
+    },
+    /// This query would take more memory than one may.
+    #[error(
+        "query would take {asked} bytes more and holds {held} of the {limit} bytes that one query may: ask for fewer \
+         series or steps, or raise --memory.limit"
+    )]
+    Memory {
+        /// What it asked for.
+        asked: u64,
+        /// What it holds.
+        held: u64,
+        /// What it may hold.
+        limit: u64,
+    },
     /// All queries together would take more memory than they may.
     #[error(
         "query would take {asked} bytes more while all queries hold {held} of the {limit} bytes that they may: ask for \
          fewer series or steps, try again later, or raise --memory.limit"
     )]
-    Memory {
+    AllMemory {
         /// What this query asked for.
         asked: u64,
         /// What all queries hold.
@@ -36,25 +62,44 @@ pub enum Stop {
     Canceled(&'static str),
 }
 
-/// The bytes that all queries together may hold.
+/// What one query may hold, or all of them together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Samples.
+    pub samples: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Limits {
+    /// No limits.
+    pub const NONE: Self = Self {
+        samples: u64::MAX,
+        bytes: u64::MAX,
+    };
+}
+
+/// What all queries together hold, and may hold.
 #[derive(Debug)]
 pub struct Shared {
-    limit: u64,
-    held: AtomicU64,
+    limits: Limits,
+    samples: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Shared {
-    /// At most `limit_bytes` for all queries together.
-    pub fn new(limit_bytes: u64) -> Self {
+    /// All queries together hold at most this.
+    pub fn new(limits: Limits) -> Self {
         Self {
-            limit: limit_bytes,
-            held: AtomicU64::new(0),
+            limits,
+            samples: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
         }
     }
 
     /// Bytes that are held now.
     pub fn held_bytes(&self) -> u64 {
-        self.held.load(Relaxed)
+        self.bytes.load(Relaxed)
     }
 }
 
@@ -63,7 +108,7 @@ impl Shared {
 pub struct Budget {
     deadline: Instant,
     canceled: Arc<AtomicBool>,
-    samples_max: u64,
+    limits: Limits,
     samples: AtomicU64,
     peak: AtomicU64,
     scanned: AtomicU64,
@@ -79,13 +124,13 @@ impl Budget {
     pub fn new(
         deadline: Instant,
         canceled: Arc<AtomicBool>,
-        samples_max: u64,
+        limits: Limits,
         shared: Arc<Shared>,
     ) -> Self {
         Self {
             deadline,
             canceled,
-            samples_max,
+            limits,
             samples: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             scanned: AtomicU64::new(0),
@@ -97,8 +142,8 @@ impl Budget {
     /// A budget that never ends a query, for what runs outside of one.
     pub fn unlimited() -> Self {
         let year = Duration::from_secs(365 * 86_400);
-        let shared = Arc::new(Shared::new(u64::MAX));
-        Self::new(Instant::now() + year, Arc::default(), u64::MAX, shared)
+        let shared = Arc::new(Shared::new(Limits::NONE));
+        Self::new(Instant::now() + year, Arc::default(), Limits::NONE, shared)
     }
 
     /// When the answer has to be there.
@@ -119,18 +164,45 @@ impl Budget {
 
     /// Notes samples that are held until [`release`](Self::release), with `bytes` of memory.
     pub fn hold(&self, samples: u64, bytes: u64) -> Result<(), Stop> {
-        let now = self.samples.fetch_add(samples, Relaxed) + samples;
-        self.peak.fetch_max(now, Relaxed);
-        self.bytes.fetch_add(bytes, Relaxed);
-        let held = self.shared.held.fetch_add(bytes, Relaxed);
-        if now > self.samples_max {
-            return Err(Stop::Samples);
-        }
-        if held.saturating_add(bytes) > self.shared.limit {
+        let shared = &self.shared;
+        let own = Limits {
+            samples: self.samples.fetch_add(samples, Relaxed),
+            bytes: self.bytes.fetch_add(bytes, Relaxed),
+        };
+        let all = Limits {
+            samples: shared.samples.fetch_add(samples, Relaxed),
+            bytes: shared.bytes.fetch_add(bytes, Relaxed),
+        };
+        self.peak.fetch_max(own.samples + samples, Relaxed);
+        self.check_samples(samples, own.samples, all.samples)?;
+        let over = |held: u64, limit: u64| held.saturating_add(bytes) > limit;
+        if over(own.bytes, self.limits.bytes) {
             return Err(Stop::Memory {
                 asked: bytes,
-                held,
-                limit: self.shared.limit,
+                held: own.bytes,
+                limit: self.limits.bytes,
+            });
+        }
+        if over(all.bytes, shared.limits.bytes) {
+            return Err(Stop::AllMemory {
+                asked: bytes,
+                held: all.bytes,
+                limit: shared.limits.bytes,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_samples(&self, asked: u64, own: u64, all: u64) -> Result<(), Stop> {
+        if own.saturating_add(asked) > self.limits.samples {
+            return Err(Stop::Samples);
+        }
+        let limit = self.shared.limits.samples;
+        if all.saturating_add(asked) > limit {
+            return Err(Stop::AllSamples {
+                asked,
+                held: all,
+                limit,
             });
         }
         Ok(())
@@ -140,17 +212,15 @@ impl Budget {
     pub fn release(&self, samples: u64, bytes: u64) {
         self.samples.fetch_sub(samples, Relaxed);
         self.bytes.fetch_sub(bytes, Relaxed);
-        self.shared.held.fetch_sub(bytes, Relaxed);
+        self.shared.samples.fetch_sub(samples, Relaxed);
+        self.shared.bytes.fetch_sub(bytes, Relaxed);
     }
 
     /// Fails if so many samples more, held for a moment, would be too many.
     pub fn peek(&self, samples: u64) -> Result<(), Stop> {
-        let now = self.samples.load(Relaxed) + samples;
-        self.peak.fetch_max(now, Relaxed);
-        if now > self.samples_max {
-            return Err(Stop::Samples);
-        }
-        Ok(())
+        let own = self.samples.load(Relaxed);
+        self.peak.fetch_max(own.saturating_add(samples), Relaxed);
+        self.check_samples(samples, own, self.shared.samples.load(Relaxed))
     }
 
     /// Notes samples that were read, for the statistics.
@@ -172,9 +242,7 @@ impl Budget {
 /// What is left goes back when the query ends, however it ends.
 impl Drop for Budget {
     fn drop(&mut self) {
-        self.shared
-            .held
-            .fetch_sub(self.bytes.load(Relaxed), Relaxed);
+        self.release(self.samples.load(Relaxed), self.bytes.load(Relaxed));
     }
 }
 
@@ -182,44 +250,58 @@ impl Drop for Budget {
 mod tests {
     use super::*;
 
-    fn budget(samples: u64, shared: &Arc<Shared>) -> Budget {
+    fn budget(limits: Limits, shared: &Arc<Shared>) -> Budget {
         let deadline = Instant::now() + Duration::from_secs(60);
-        Budget::new(deadline, Arc::default(), samples, shared.clone())
+        Budget::new(deadline, Arc::default(), limits, shared.clone())
+    }
+
+    fn limits(samples: u64, bytes: u64) -> Limits {
+        Limits { samples, bytes }
     }
 
     #[test]
     fn samples_and_bytes_are_limited_and_given_back() {
-        let shared = Arc::new(Shared::new(1000));
-        let (one, two) = (budget(10, &shared), budget(10, &shared));
+        let shared = Arc::new(Shared::new(limits(15, 1000)));
+        let [one, two] = [(); 2].map(|()| budget(limits(10, 800), &shared));
         assert_eq!(one.hold(10, 800), Ok(()));
         assert_eq!(one.hold(1, 0), Err(Stop::Samples));
-        let memory = two.hold(5, 300).unwrap_err();
-        assert_eq!(
-            memory,
-            Stop::Memory {
-                asked: 300,
-                held: 800,
-                limit: 1000
-            }
-        );
-        two.release(5, 300);
-        one.release(11, 800);
+        one.release(1, 0);
+        let (asked, held, limit) = (1, 800, 800);
+        let over = Stop::Memory { asked, held, limit };
+        assert_eq!(one.hold(0, 1), Err(over));
+        one.release(0, 1);
+        let (asked, held, limit) = (201, 800, 1000);
+        let over = Stop::AllMemory { asked, held, limit };
+        assert_eq!(two.hold(5, 201), Err(over));
+        two.release(5, 201);
+        let (asked, held, limit) = (6, 10, 15);
+        let over = Stop::AllSamples { asked, held, limit };
+        assert_eq!(two.peek(6), Err(over.clone()));
+        assert_eq!(two.hold(6, 0), Err(over));
+        two.release(6, 0);
+        one.release(10, 800);
         assert_eq!((one.peak_samples(), shared.held_bytes()), (11, 0));
-        assert_eq!(two.hold(5, 300), Ok(()));
+        assert_eq!(two.hold(6, 201), Ok(()));
         drop(two);
         assert_eq!(shared.held_bytes(), 0);
+        assert_eq!(one.hold(10, 0), Ok(()), "the samples went back too");
     }
 
     #[test]
     fn ends_at_the_deadline_or_when_nobody_waits() {
-        let shared = Arc::new(Shared::new(1));
+        let shared = Arc::new(Shared::new(Limits::NONE));
         let canceled = Arc::new(AtomicBool::new(false));
-        let late = Budget::new(Instant::now(), canceled.clone(), 1, shared.clone());
+        let late = Budget::new(
+            Instant::now(),
+            canceled.clone(),
+            Limits::NONE,
+            shared.clone(),
+        );
         let text = late.check().unwrap_err().to_string();
         assert_eq!(text, "query timed out in expression evaluation");
         canceled.store(true, Relaxed);
         let text = late.check().unwrap_err().to_string();
         assert_eq!(text, "query was canceled in expression evaluation");
-        assert_eq!(budget(1, &shared).check(), Ok(()));
+        assert_eq!(budget(Limits::NONE, &shared).check(), Ok(()));
     }
 }

@@ -71,7 +71,10 @@ impl QueryError {
 impl From<Stop> for QueryError {
     fn from(stop: Stop) -> Self {
         let kind = match stop {
-            Stop::Samples | Stop::Memory { .. } => ErrorKind::Execution,
+            Stop::Samples
+            | Stop::AllSamples { .. }
+            | Stop::Memory { .. }
+            | Stop::AllMemory { .. } => ErrorKind::Execution,
             Stop::Timeout(_) => ErrorKind::Timeout,
             Stop::Canceled(_) => ErrorKind::Canceled,
         };

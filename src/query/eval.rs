@@ -17,7 +17,7 @@ use super::functions::Implementation;
 use super::labels::LabelKey;
 use super::plan::{Call, Kind, Node, Plan};
 use super::source::SeriesSet;
-use super::value::{Block, Grid, Key, is_absent, is_present};
+use super::value::{Block, Grid, Key, Row, entry_bytes, is_absent, is_present};
 use super::{aggregate, binary, select};
 use crate::promql::ast::{Aggregator, BinaryOp};
 
@@ -88,24 +88,52 @@ impl<'a> Evaluator<'a> {
         Ok(self.budget.check()?)
     }
 
-    /// Notes samples that were read.
+    /// Notes samples that a step has read; of those that several steps read, each notes its own, as upstream has it.
     #[inline]
     pub(super) fn note_read(&self, samples: usize) {
         self.read.set(self.read.get() + samples as u64);
     }
 
+    /// Evaluates what goes on to `sink` and notes `times` as many samples as were read for it. What `sink` reads counts
+    /// as it is.
+    pub(super) fn read_times(
+        &self,
+        times: usize,
+        sink: Sink<'_>,
+        evaluate: impl FnOnce(Sink<'_>) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let begin = self.read.get();
+        let mut in_sink = 0;
+        evaluate(&mut |key, cells| {
+            let before = self.read.get();
+            let done = sink(key, cells);
+            in_sink += self.read.get() - before;
+            done
+        })?;
+        let evaluating = self.read.get() - begin - in_sink;
+        self.read.set(begin + in_sink + evaluating * times as u64);
+        Ok(())
+    }
+
+    /// A row with the same number at each step.
+    pub(super) fn row(&self, value: f64, grid: Grid) -> Result<Row, QueryError> {
+        Ok(Row::of(value, grid, self.budget)?)
+    }
+
     /// One number for each step.
-    pub(super) fn scalar(&self, node: &Node, grid: Grid) -> Result<Vec<f64>, QueryError> {
-        self.budget.peek(grid.steps as u64)?;
+    pub(super) fn scalar(&self, node: &Node, grid: Grid) -> Result<Row, QueryError> {
         if node.invariant && grid.steps > 1 {
+            let before = self.read.get();
             let first = self.scalar(node, grid.first())?;
-            return Ok(vec![first.first().copied().unwrap_or(f64::NAN); grid.steps]);
+            let once = self.read.get() - before;
+            self.read.set(before + once * grid.steps as u64);
+            return self.row(first.first().copied().unwrap_or(f64::NAN), grid);
         }
         match &node.kind {
-            Kind::Number(value) => Ok(vec![*value; grid.steps]),
+            Kind::Number(value) => self.row(*value, grid),
             Kind::Negate(inner) => {
                 let mut numbers = self.scalar(inner, grid)?;
-                for number in &mut numbers {
+                for number in numbers.iter_mut() {
                     *number = -*number;
                 }
                 Ok(numbers)
@@ -113,8 +141,8 @@ impl<'a> Evaluator<'a> {
             Kind::Binary(binary) => {
                 let mut left = self.scalar(&binary.left, grid)?;
                 let right = self.scalar(&binary.right, grid)?;
-                for (a, b) in left.iter_mut().zip(right) {
-                    *a = arithmetic(binary.op, *a, b);
+                for (a, b) in left.iter_mut().zip(right.iter()) {
+                    *a = arithmetic(binary.op, *a, *b);
                 }
                 Ok(left)
             }
@@ -160,11 +188,14 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates the first step and says the same at all others.
     fn repeated(&self, node: &Node, grid: Grid, sink: Sink<'_>) -> Result<(), QueryError> {
-        let mut row = vec![0.0; grid.steps];
-        self.rows(node, grid.first(), &mut |key, cells| {
+        let mut row = self.row(0.0, grid)?;
+        let mut repeat = |key: &mut Key, cells: &mut [f64]| {
             self.worked(grid.steps)?;
             row.fill(cells[0]);
             sink(key, &mut row)
+        };
+        self.read_times(grid.steps, &mut repeat, |sink| {
+            self.rows(node, grid.first(), sink)
         })
     }
 
@@ -319,9 +350,10 @@ impl Merger {
     pub(super) fn push(&mut self, key: &Key, cells: &[f64]) -> Result<(), QueryError> {
         self.scratch.clear();
         key.write(&mut self.scratch);
-        let Some(&at) = self.places.get(self.scratch.as_str()) else {
-            self.places
-                .insert(self.scratch.as_str().into(), self.block.len());
+        let text = self.scratch.as_str();
+        let Some(&at) = self.places.get(text) else {
+            self.block.hold(entry_bytes(text))?;
+            self.places.insert(text.into(), self.block.len());
             return Ok(self.block.push(key.clone(), cells)?);
         };
         let (have, row) = self.block.entry(at);

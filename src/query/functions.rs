@@ -13,7 +13,7 @@ use super::error::QueryError;
 use super::eval::{Evaluator, Sink};
 use super::plan::{Call, Node};
 use super::select::RangeRow;
-use super::value::Grid;
+use super::value::{Grid, Row};
 
 /// Computes the result of a function over ranges at all steps of one series, absent where it has none.
 pub(super) type RangeRun = fn(&RangeRow<'_>, &mut [f64]);
@@ -22,7 +22,7 @@ pub(super) type RangeRun = fn(&RangeRow<'_>, &mut [f64]);
 pub(super) type RowsRun = fn(&Evaluator<'_>, &Call, Grid, Sink<'_>) -> Result<(), QueryError>;
 
 /// Computes a number for each step from the arguments.
-pub(super) type ScalarRun = fn(&Evaluator<'_>, &[Node], Grid) -> Result<Vec<f64>, QueryError>;
+pub(super) type ScalarRun = fn(&Evaluator<'_>, &[Node], Grid) -> Result<Row, QueryError>;
 
 /// How a function is computed.
 #[derive(Clone, Copy, Debug)]

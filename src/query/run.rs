@@ -104,7 +104,7 @@ impl<'q> Run<'q> {
             budget: Arc::new(Budget::new(
                 deadline,
                 canceled.0.clone(),
-                settings.samples_max,
+                settings.limits(),
                 engine.shared.clone(),
             )),
             canceled,
@@ -129,19 +129,25 @@ impl<'q> Run<'q> {
         let (plan, rules, budget) = (self.plan, self.rules, self.budget.clone());
         let text = self.query.text.clone();
         let is_range = matches!(self.query.when, When::Range { .. });
-        let work = move || guarded(|| evaluate(&plan, &fetched, rules, &budget, &text, is_range));
         let before = Instant::now();
-        let (value, told, infos) = pool
-            .run(work)
-            .await
-            .map_err(|lost| QueryError::internal(lost.to_string()))??;
+        let work = move || {
+            let waited = before.elapsed();
+            let evaluated = guarded(|| evaluate(&plan, &fetched, rules, &budget, &text, is_range));
+            evaluated.map(|evaluated| (evaluated, waited))
+        };
+        // It looks at the clock itself, but it may not have begun: the pool is as wide as there are cores.
+        let ((value, told, infos), waited) =
+            tokio::time::timeout_at(self.budget.deadline(), pool.run(work))
+                .await
+                .map_err(|_| Stop::Timeout("expression evaluation"))?
+                .map_err(|lost| QueryError::internal(lost.to_string()))??;
         warnings.extend(told);
         let stats = Stats {
             samples_read: self.budget.read_samples(),
             samples_peak: self.budget.peak_samples(),
-            queued,
+            queued: queued + waited,
             selected: selected_in,
-            evaluated: before.elapsed(),
+            evaluated: before.elapsed().saturating_sub(waited),
         };
         drop(self.canceled);
         Ok(Answer {
@@ -270,7 +276,9 @@ fn root(
         ValueType::Scalar => {
             let numbers = eval.scalar(node, grid)?;
             if is_range {
-                let points = grid.times().zip(numbers).collect();
+                let bytes = grid.steps * size_of::<(i64, f64)>();
+                eval.budget.hold(grid.steps as u64, bytes as u64)?;
+                let points = grid.times().zip(numbers.iter().copied()).collect();
                 let labels = LabelSet::empty();
                 Value::Matrix(vec![Series { labels, points }])
             } else {

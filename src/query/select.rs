@@ -12,7 +12,7 @@ use super::functions::extended::{extend, smoothed_at};
 use super::functions::rate::counter_notes;
 use super::plan::{Call, Kind, Node, Selector, Subquery, subquery_grid};
 use super::source::{Samples, is_stale};
-use super::value::{ABSENT, Grid, Key, Series, is_absent, is_present};
+use super::value::{ABSENT, Grid, Held, Key, Row, Series, is_absent, is_present};
 use crate::promql::ast::{Extent, Span};
 
 /// What of the newest sample is asked for.
@@ -48,7 +48,7 @@ pub(super) fn newest(
     let lookback = eval.rules.lookback_ms;
     let smoothed = selector.extent == Extent::Smoothed && part == Part::Value;
     let mut key = Key::series(set, 0);
-    let (mut samples, mut row) = (Samples::default(), vec![ABSENT; grid.steps]);
+    let (mut samples, mut row) = (Samples::default(), eval.row(ABSENT, grid)?);
     for series in 0..set.len() {
         let read = if grid.steps == 1 && !smoothed && part != Part::Start {
             let time = selector.shifted(grid.start);
@@ -72,8 +72,9 @@ pub(super) fn newest(
             samples.times.len()
         };
         eval.worked(grid.steps + read)?;
-        eval.note_read(read);
-        if row.iter().any(|cell| is_present(*cell)) {
+        let found = row.iter().filter(|cell| is_present(**cell)).count();
+        if found > 0 {
+            eval.note_read(found);
             key.move_to(series);
             sink(&mut key, &mut row)?;
         }
@@ -150,7 +151,7 @@ pub(super) struct RangeRow<'a> {
     pub(super) samples: &'a Samples,
     pub(super) stretch: Stretch,
     /// The other arguments of the function, a number for each step.
-    pub(super) numbers: &'a [Vec<f64>],
+    pub(super) numbers: &'a [Row],
     pub(super) key: &'a Key,
     pub(super) eval: &'a Evaluator<'a>,
     /// Where the range stands, and where the first argument.
@@ -195,7 +196,7 @@ impl RangeRow<'_> {
             Extent::Anchored => (stretch.lookback_ms, 0),
             Extent::Smoothed => (stretch.lookback_ms, stretch.lookback_ms),
         };
-        let (mut first, mut end) = (0, 0);
+        let (mut first, mut end, mut read) = (0, 0, 0);
         for (step, cell) in out.iter_mut().enumerate() {
             let end_ms = stretch.end(step);
             let start_ms = end_ms - stretch.range_ms;
@@ -205,6 +206,7 @@ impl RangeRow<'_> {
             while first < end && times[first] <= start_ms - before {
                 first += 1;
             }
+            read += end - first;
             *cell = if first == end {
                 ABSENT
             } else {
@@ -219,6 +221,7 @@ impl RangeRow<'_> {
                 })
             };
         }
+        self.eval.note_read(read);
     }
 
     /// As [`each`](Self::each), where the values are all that counts.
@@ -241,7 +244,7 @@ pub(super) fn over_ranges(
     let delayed = eval.rules.delayed_names;
     let checked = !keeps_name && !delayed && !eval.distinct_without_names(matrix);
     let mut merged = Merger::new(grid.steps, eval.budget);
-    let mut row = vec![ABSENT; grid.steps];
+    let mut row = eval.row(ABSENT, grid)?;
     let mut notes = counter_notes(eval, call.name, matrix);
     let mut most = 0; // samples of one series
     series(eval, matrix, grid, &mut |key, samples, stretch| {
@@ -284,7 +287,7 @@ fn arguments<'p>(
     eval: &Evaluator<'_>,
     call: &'p Call,
     grid: Grid,
-) -> Result<(&'p Node, Vec<Vec<f64>>), QueryError> {
+) -> Result<(&'p Node, Vec<Row>), QueryError> {
     let mut matrix = None;
     let mut numbers = Vec::new();
     for arg in &call.args {
@@ -360,12 +363,14 @@ fn selected_series(
         if !eval.rules.start_timestamps {
             samples.starts.clear();
         }
-        eval.note_read(samples.times.len());
         key.move_to(series);
         sink(&mut key, &samples, stretch)?;
     }
     Ok(())
 }
+
+/// What a sample of a subquery's series takes, in bytes: time and value.
+const SAMPLE_BYTES: u64 = 16;
 
 fn subquery_series(
     eval: &Evaluator<'_>,
@@ -382,8 +387,11 @@ fn subquery_series(
         extent: Extent::Plain,
         lookback_ms: eval.rules.lookback_ms,
     };
+    eval.budget.peek(inner.steps as u64)?;
+    let mut held = Held::new(eval.budget);
+    held.add(0, SAMPLE_BYTES.saturating_mul(inner.steps as u64))?;
     let mut samples = Samples::default();
-    eval.rows(&subquery.inner, inner, &mut |key, cells| {
+    let mut gather = |key: &mut Key, cells: &mut [f64]| {
         samples.clear();
         for (time, value) in inner.times().zip(cells.iter()) {
             if is_present(*value) {
@@ -391,6 +399,10 @@ fn subquery_series(
             }
         }
         sink(key, &samples, stretch)
+    };
+    // The samples that count are those of the subquery.
+    eval.read_times(0, &mut gather, |sink| {
+        eval.rows(&subquery.inner, inner, sink)
     })
 }
 
@@ -416,9 +428,11 @@ pub(super) fn matrix(
         };
         if !points.is_empty() {
             eval.worked(points.len())?;
+            eval.note_read(points.len());
             eval.budget
                 .hold(points.len() as u64, size_of_val(points.as_slice()) as u64)?;
             let labels = key.to_set();
+            eval.budget.hold(0, labels.size_bytes() as u64)?;
             found.push((key.clone(), Series { labels, points }));
         }
         Ok(())

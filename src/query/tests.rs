@@ -229,13 +229,86 @@ fn a_query_over_a_budget_fails_alone() {
         "{sum:?}"
     );
     let small = Settings {
-        memory_max_bytes: 1000,
+        memory_max_bytes: 2000,
         ..Settings::default()
     };
     let error = ask(&source, small.clone(), "a", range(59)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Execution);
-    assert!(error.text.contains("--memory.limit"), "{error}");
+    assert!(error.text.contains("that one query may"), "{error}");
     assert!(ask(&source, small, "a", range(1)).is_ok());
+}
+
+/// Two hundred series with long labels, the value of each its number.
+fn many() -> Memory {
+    let values: Vec<[f64; 1]> = (0..200).map(|n| [f64::from(n)]).collect();
+    let long = "x".repeat(2000);
+    let names: Vec<String> = (0..200)
+        .map(|n| format!(r#"a{{n="{n}",le="{n}",long="{long}{n}"}}"#))
+        .collect();
+    let series = names.iter().map(String::as_str);
+    let series: Vec<(&str, &[f64])> = series
+        .zip(values.iter().map(<[f64; 1]>::as_slice))
+        .collect();
+    memory(&series)
+}
+
+#[test]
+fn all_that_a_query_makes_counts_as_its_memory() {
+    let source = many();
+    let limited = |limit: u64| Settings {
+        memory_max_bytes: limit,
+        ..experimental()
+    };
+    // Each makes, beside numbers, 400 kB at least of labels, tables or rows, and gives little; a sum makes none.
+    for text in [
+        "count(count by (long) (a))",
+        "count(count without (n) (a))",
+        r#"count(count_values by (long) ("v", a))"#,
+        r#"count(label_replace(a, "m", "$1", "long", "(.*)"))"#,
+        "count(topk by (long) (1, a))",
+        "count(quantile by (long) (0.5, a))",
+        "count(a + a)",
+        "count(a and on (long) a)",
+        "count(a or on (long) a)",
+        r#"sum(sort_by_label(a, "long"))"#,
+        "count(info(a))",
+        "count(histogram_quantile(0.5, a))",
+        "a",
+        "a[1m]",
+        "max_over_time(vector(time())[50000s:1s])",
+        "max_over_time(vector(scalar(a))[50000s:1s])",
+        r#"count(histogram_quantiles(a, "q", 0.1, 0.2))"#,
+    ] {
+        let error = ask(&source, limited(600_000), text, When::Instant(0));
+        let error = error.expect_err(text);
+        assert!(error.text.contains("that one query may"), "{text}: {error}");
+        let enough = ask(&source, limited(20_000_000), text, When::Instant(0));
+        assert!(enough.is_ok(), "{text}: {enough:?}");
+    }
+    let sum = ask(&source, limited(600_000), "sum(a)", When::Instant(0));
+    assert!(sum.is_ok(), "{sum:?}");
+}
+
+/// A short query that makes long texts of short ones ends at its budget, before the texts are made.
+#[test]
+fn texts_that_double_end_at_the_budget() {
+    let small = Settings {
+        memory_max_bytes: 4 << 20,
+        ..Settings::default()
+    };
+    let fill = r#"label_replace(vector(1), "j", "ab", "", "")"#.to_owned();
+    let doubled = (0..60).fold(fill, |inner, _| {
+        format!(r#"label_replace({inner}, "j", "$1$1", "j", "(.*)")"#)
+    });
+    let separator = "x".repeat(1000);
+    let sources = r#", "n""#.repeat(10_000);
+    let joined = format!(r#"label_join(vector(1), "x", "{separator}"{sources})"#);
+    let class = r#"label_replace(vector(1), "x", "$1", "j", "([\\pL\\pN]{1,300}.)")"#;
+    for text in [doubled, joined, class.to_owned()] {
+        let error = ask(&memory(&[]), small.clone(), &text, When::Instant(0));
+        let error = error.expect_err("more than the budget");
+        assert!(error.text.contains("that one query may"), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,6 +345,58 @@ async fn a_query_ends_at_its_deadline() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_does_not_wait_longer_than_its_deadline_for_the_pool() {
+    let full = Pool::new(tokio::runtime::Handle::current(), 0);
+    let engine = Engine::new(Settings::default(), full);
+    let query = Query {
+        timeout: Some(Duration::from_secs(3)),
+        ..Query::new("a", When::Instant(0))
+    };
+    let before = tokio::time::Instant::now();
+    let error = engine.run(&memory(&[("a", &[1.0])]), &query).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Timeout);
+    assert_eq!(error.text, "query timed out in expression evaluation");
+    assert_eq!(before.elapsed(), Duration::from_secs(3));
+    assert_eq!((engine.running(), engine.held_bytes()), (0, 0));
+}
+
+#[test]
+fn samples_read_count_at_each_step() {
+    let (steady, gone) = ([1.0; 10], [1.0, 2.0]);
+    let source = memory(&[("a", &steady), ("b", &gone)]);
+    let brief = Settings {
+        lookback: Duration::from_secs(60),
+        ..Settings::default()
+    };
+    let check = |text: &str, when: When, want: u64| {
+        let answer = ask(&source, brief.clone(), text, when).unwrap();
+        assert_eq!(answer.stats.samples_read, want, "{text}");
+    };
+    check("a", When::Instant(5 * MINUTE), 1);
+    check("a", range(9), 10);
+    check("b", range(9), 2);
+    check("a + b", range(9), 12);
+    check("a[3m]", When::Instant(5 * MINUTE), 3);
+    check("sum_over_time(a[2m])", range(9), 1 + 9 * 2);
+    check("a @ 60", range(9), 10);
+    check("scalar(a @ 60) + vector(1)", range(9), 10);
+    check("sum_over_time(a[2m] @ 120)", range(9), 20);
+    // The points of a subquery, not the samples that they are made of.
+    check("sum_over_time(a[3m:1m])", When::Instant(5 * MINUTE), 3);
+    check(
+        "sum_over_time(sum_over_time(a[3m])[3m:1m])",
+        When::Instant(5 * MINUTE),
+        3,
+    );
+    check(
+        "sum_over_time((a @ 60)[3m:1m]) + a",
+        When::Instant(5 * MINUTE),
+        4,
+    );
 }
 
 /// Never answers.

@@ -4,6 +4,7 @@
 //! series that has no value at a step holds [`ABSENT`] there. Rows flow one by one where nothing needs them all
 //! (`sum(rate(x[1m]))`), and then no block is ever made.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::budget::{Budget, Stop};
@@ -179,6 +180,15 @@ impl Key {
         }
     }
 
+    /// The bytes that it takes up. Sets may be shared; they count for each key.
+    fn size_bytes(&self) -> usize {
+        let labels = match &self.labels {
+            KeyLabels::Set(set) => set.size_bytes(),
+            KeyLabels::Series(..) => 0,
+        };
+        size_of::<Self>() + labels
+    }
+
     /// The labels as a set.
     pub(super) fn to_set(&self) -> LabelSet {
         match &self.labels {
@@ -249,8 +259,46 @@ impl Drop for Held {
     }
 }
 
-/// What a row costs beside its numbers, in bytes.
-const ROW_BYTES: u64 = size_of::<Key>() as u64;
+/// A number for each step. It counts as memory until it is dropped.
+#[derive(Debug)]
+pub(super) struct Row {
+    cells: Vec<f64>,
+    #[expect(dead_code, reason = "dropping it gives the bytes back")]
+    held: Held,
+}
+
+impl Row {
+    /// The same number at each step.
+    pub(super) fn of(value: f64, grid: Grid, budget: &Arc<Budget>) -> Result<Self, Stop> {
+        budget.peek(grid.steps as u64)?;
+        let mut held = Held::new(budget);
+        held.add(
+            0,
+            (size_of::<f64>() as u64).saturating_mul(grid.steps as u64),
+        )?;
+        let cells = vec![value; grid.steps];
+        Ok(Self { cells, held })
+    }
+}
+
+impl Deref for Row {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.cells
+    }
+}
+
+impl DerefMut for Row {
+    fn deref_mut(&mut self) -> &mut [f64] {
+        &mut self.cells
+    }
+}
+
+/// What an entry costs in a table that finds it by its text: text, place, and the room that such tables keep.
+pub(super) fn entry_bytes(text: &str) -> u64 {
+    (text.len() + 2 * size_of::<(Box<str>, usize)>()) as u64
+}
 
 impl Block {
     /// A block without rows.
@@ -265,11 +313,16 @@ impl Block {
 
     /// Adds a row; as many numbers as there are steps.
     pub(super) fn push(&mut self, key: Key, cells: &[f64]) -> Result<(), Stop> {
-        let bytes = size_of_val(cells) as u64 + ROW_BYTES;
-        self.held.add(cells.len() as u64, bytes)?;
+        let bytes = size_of_val(cells) + key.size_bytes();
+        self.held.add(cells.len() as u64, bytes as u64)?;
         self.keys.push(key);
         self.cells.extend_from_slice(cells);
         Ok(())
+    }
+
+    /// Notes what is held beside the rows and for as long.
+    pub(super) fn hold(&mut self, bytes: u64) -> Result<(), Stop> {
+        self.held.add(0, bytes)
     }
 
     /// How many rows there are.

@@ -44,6 +44,7 @@ use self::params::Form;
 use self::write::Reply;
 use super::body::Body;
 use super::{Served, text};
+use crate::pool::Pool;
 use crate::query::Engine;
 use crate::query::recent::Missing;
 use crate::scrape::learn::Learned;
@@ -149,6 +150,11 @@ impl Api {
     /// Notes that a configuration could not be read.
     pub fn reload_failed(&self) {
         self.reloaded.store(false, Ordering::Relaxed);
+    }
+
+    /// Where selectors and queries are read that may take their time.
+    pub(super) fn pool(&self) -> &Pool {
+        self.engine.pool()
     }
 
     fn view(&self) -> Arc<WindowView> {
@@ -327,16 +333,16 @@ async fn reply(
     match endpoint {
         Endpoint::Query => query::instant(form, head, served, begin).await,
         Endpoint::QueryRange => query::range(form, head, served, begin).await,
-        Endpoint::FormatQuery => query::format(form, served),
-        Endpoint::ParseQuery => query::tree(form, served),
+        Endpoint::FormatQuery => query::format(form, served).await,
+        Endpoint::ParseQuery => query::tree(form, served).await,
         Endpoint::Series => labels::series(form, served).await,
         Endpoint::Labels => labels::names(form, served).await,
         Endpoint::LabelValues(name) => labels::values(name, form, served).await,
         Endpoint::Metadata => metadata::reply(form, served).await,
         Endpoint::Targets => targets::targets(form, served),
         Endpoint::ScrapePools => targets::pools(),
-        Endpoint::QueryExemplars => empty::exemplars(form, served),
-        Endpoint::Rules => empty::rules(form),
+        Endpoint::QueryExemplars => empty::exemplars(form, served).await,
+        Endpoint::Rules => empty::rules(form, served.api.pool()).await,
         Endpoint::Alerts => empty::alerts(),
         Endpoint::Alertmanagers => empty::alertmanagers(),
         Endpoint::BuildInfo => status::build_info(),

@@ -145,7 +145,16 @@ async fn prepare<B>(
     whose: Whose<'_>,
     places: &Arc<Semaphore>,
 ) -> Result<Response<Body>, Response<Body>> {
-    let selection = selection(request.uri().query().unwrap_or_default(), &served.federate)
+    let selectors = selectors(request.uri().query().unwrap_or_default());
+    let is_slow = selectors.iter().any(|text| promql::is_slow_to_parse(text));
+    let all = served.federate.empty_match_is_all.load(Ordering::Relaxed);
+    let read = move || selection(&selectors, all);
+    let selection = served
+        .api
+        .pool()
+        .run_if(is_slow, read)
+        .await
+        .map_err(|error| text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?
         .map_err(|error| text(StatusCode::BAD_REQUEST, format!("{error}\n")))?;
     let view = look(served, whose).map_err(|(why, again)| unavailable(&why, again))?;
     let Ok(place) = places.clone().try_acquire_owned() else {
@@ -244,26 +253,26 @@ fn unavailable(why: &str, retry_after: u64) -> Response<Body> {
     response
 }
 
-/// The union of `match[]`; none for everything.
-fn selection(query: &str, settings: &Settings) -> Result<Option<Selection>, String> {
+/// All `match[]` of a request.
+fn selectors(query: &str) -> Vec<String> {
     let parameters = form_urlencoded::parse(query.as_bytes());
-    let selectors: Vec<_> = parameters
-        .filter(|(name, _)| name == "match[]")
-        .map(|(_, value)| value)
-        .collect();
+    let selectors = parameters.filter(|(name, _)| name == "match[]");
+    selectors.map(|(_, value)| value.into_owned()).collect()
+}
+
+/// The union of `match[]`; none for everything, which `empty_is_all` says that no `match[]` means.
+fn selection(selectors: &[String], empty_is_all: bool) -> Result<Option<Selection>, String> {
     if selectors.len() > SELECTORS_MAX {
         return Err(format!(
             "{} match[] parameters, more than {SELECTORS_MAX}",
             selectors.len()
         ));
     }
-    if selectors.is_empty() && settings.empty_match_is_all.load(Ordering::Relaxed) {
+    if selectors.is_empty() && empty_is_all {
         return Ok(None);
     }
-    let mut sets = Vec::with_capacity(selectors.len());
-    for selector in &selectors {
-        sets.push(promql::parse_metric_selector(selector).map_err(|error| error.to_string())?);
-    }
+    let sets = promql::parse_metric_selectors(selectors.iter().map(String::as_str))
+        .map_err(|error| error.to_string())?;
     if sets.iter().any(|set| set.iter().all(takes_every_name)) {
         return Ok(None);
     }
@@ -418,9 +427,8 @@ mod tests {
 
     #[test]
     fn what_selects_everything_is_no_selection() {
-        let settings = Settings::default();
         let check = |query: &str, want: Result<bool, &str>| {
-            let got = selection(query, &settings).map(|selection| selection.is_some());
+            let got = selection(&selectors(query), true).map(|selection| selection.is_some());
             assert_eq!(
                 got.as_ref().map_err(String::as_str),
                 want.as_ref().map_err(|error| *error),

@@ -63,7 +63,7 @@ fn answers_are_those_of_a_real_prometheus() {
             let ours = runtime.block_on(engine.run(&recent, &query));
             let checked = ours.map_err(|error| error.to_string()).and_then(|ours| {
                 let theirs = Answer::theirs(server.address, &entry.text, when)?;
-                compared.add(&Answer::ours(ours.value), &theirs, &entry.text)
+                compared.add(&Answer::ours(ours), &theirs, &entry.text)
             });
             if let Err(why) = checked {
                 wrong.push(format!("{} at {when:?}: {why}", entry.text));

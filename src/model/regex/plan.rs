@@ -58,6 +58,19 @@ impl Plan {
             .map_or(Self::Program, Self::Globs)
     }
 
+    /// The bytes that it takes, about.
+    pub(super) fn size_bytes(&self) -> usize {
+        match self {
+            Self::Literal(word) => word.len(),
+            Self::OneOf(words) => {
+                let texts: usize = words.iter().map(String::len).sum();
+                texts + 2 * size_of::<String>() * words.len()
+            }
+            Self::Globs(globs) => globs.iter().map(Glob::size_bytes).sum(),
+            Self::Program => 0,
+        }
+    }
+
     /// Whether `text` matches, or `None` where only the program knows.
     pub(super) fn is_match(&self, text: &str) -> Option<bool> {
         match self {
@@ -216,6 +229,11 @@ impl Glob {
         let mut glob = Self::default();
         sequence(node).iter().try_for_each(|node| glob.add(node))?;
         Some(glob)
+    }
+
+    fn size_bytes(&self) -> usize {
+        let parts = self.parts.iter().map(|(_, part)| part.len());
+        self.head.len() + parts.sum::<usize>() + size_of::<(u32, String)>() * self.parts.len()
     }
 
     fn add(&mut self, node: &Node) -> Option<()> {

@@ -64,19 +64,22 @@ impl Template {
 
     /// Appends the text for one match to `out`.
     pub fn expand(&self, captures: &Captures<'_>, out: &mut String) {
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Groups(groups) => {
-                    out.push_str(
-                        groups
-                            .iter()
-                            .find_map(|group| captures.get(*group))
-                            .unwrap_or_default(),
-                    );
-                }
+        self.pieces(captures).for_each(|piece| out.push_str(piece));
+    }
+
+    /// How many bytes [`expand`](Self::expand) appends.
+    pub fn expanded_bytes(&self, captures: &Captures<'_>) -> usize {
+        self.pieces(captures).map(str::len).sum()
+    }
+
+    fn pieces<'p>(&'p self, captures: &'p Captures<'_>) -> impl Iterator<Item = &'p str> {
+        self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Groups(groups) => {
+                let mut taken = groups.iter().filter_map(|group| captures.get(*group));
+                taken.next().unwrap_or_default()
             }
-        }
+        })
     }
 }
 

@@ -482,3 +482,22 @@ fn deep_patterns_need_no_deep_stack() {
         .unwrap();
     assert_eq!(taken.as_deref(), Some("a"));
 }
+
+#[test]
+fn room_is_limited_and_what_is_taken_is_told() {
+    let taken = |pattern: &str| Regex::new(pattern).unwrap().size_bytes();
+    assert!(taken("a|b|c.*") < 1000);
+    assert!((10_000..40_000).contains(&taken("[a-z]+-[0-9]+")));
+    assert!(taken(r"\pL{1,100}x") > 1 << 20);
+    let words = (0..1000).map(|n| format!("word-{n}")).collect::<Vec<_>>();
+    assert!(taken(&words.join("|")) > 1000 * 50);
+    for (pattern, bytes_max) in [
+        (r"\pL{1,100}x", 1 << 20),
+        ("[a-z]+-[0-9]+", 400),
+        ("[ab][ab][ab][ab][ab][ab][ab][ab][ab][ab][ab][ab]", 10_000),
+    ] {
+        let error = Regex::within(pattern, bytes_max).unwrap_err();
+        assert_eq!(error.kind(), RegexErrorKind::TooLarge, "{pattern}");
+        assert!(Regex::new(pattern).is_ok(), "{pattern}");
+    }
+}

@@ -3,6 +3,7 @@
 use super::{MATCHERS_MAX, Parser, Read};
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
+use crate::model::regex::Regex;
 use crate::promql::ast::{Extent, Length, Span, VectorSelector};
 use crate::promql::lex::{Kind, Operator, Token, unquote, unquote_bytes};
 use crate::promql::print::quote;
@@ -104,9 +105,17 @@ impl<'a> Parser<'a> {
         label: &str,
         value: &str,
     ) -> Option<Matcher> {
-        Matcher::new(op, label, value)
-            .map_err(|err| self.mistake(at.start, err.to_string()))
-            .ok()
+        match Matcher::within(op, label, value, self.regex_bytes_left) {
+            Ok(matcher) => {
+                let taken = matcher.regex().map_or(0, Regex::size_bytes);
+                self.regex_bytes_left = self.regex_bytes_left.saturating_sub(taken);
+                Some(matcher)
+            }
+            Err(err) => {
+                self.mistake(at.start, err.to_string());
+                None
+            }
+        }
     }
 
     /// What a string that names something says: names are UTF-8.

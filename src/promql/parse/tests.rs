@@ -501,3 +501,18 @@ proptest! {
         }
     }
 }
+
+/// Each of these would take some 5 MB and a thirtieth of a second.
+#[test]
+fn regular_expressions_of_a_text_share_their_room() {
+    let one = |n: usize| format!(r#"a{{l=~"(\\pL{{1,100}}){n}"}}"#);
+    assert!(parse_expr(&one(0), Features::NONE).is_ok());
+    let many: Vec<String> = (0..40).map(one).collect();
+    let error = parse_expr(&many.join(" or "), Features::NONE).unwrap_err();
+    let error = error.into_first().to_string();
+    assert!(error.contains("expression too large"), "{error}");
+    let selectors = many.iter().map(String::as_str);
+    let error = parse_metric_selectors(selectors).unwrap_err().to_string();
+    assert!(error.contains("expression too large"), "{error}");
+    assert!(is_slow_to_parse(&one(0)) && !is_slow_to_parse("sum by (cluster) (up)"));
+}

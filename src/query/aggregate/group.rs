@@ -12,7 +12,7 @@ use crate::query::budget::{Budget, Stop};
 use crate::query::labels::{LabelKey, LabelSet};
 use crate::query::plan::Aggregate;
 use crate::query::source::SeriesSet;
-use crate::query::value::{Held, Key};
+use crate::query::value::{Held, Key, entry_bytes};
 
 /// The groups so far, numbered in the order in which they appeared.
 pub(super) struct Groups<'a> {
@@ -84,7 +84,7 @@ impl<'a> Groups<'a> {
     /// The group of a row; a new one has the next number.
     pub(super) fn of(&mut self, key: &Key) -> Result<usize, Stop> {
         let Some((set, series)) = key.origin().filter(|_| !self.grouping.is_one()) else {
-            return Ok(self.of_labels(key));
+            return self.of_labels(key);
         };
         let known = |alike: &Alike| Arc::ptr_eq(&alike.set, set);
         let at = match self.alike.iter().position(known) {
@@ -95,13 +95,13 @@ impl<'a> Groups<'a> {
             numbers, groups, ..
         } = &self.alike[at];
         let Some(number) = numbers.get(series).map(|number| *number as usize) else {
-            return Ok(self.of_labels(key));
+            return self.of_labels(key);
         };
         let group = groups[number][usize::from(key.stripped)];
         if group != UNKNOWN {
             return Ok(group);
         }
-        let group = self.of_labels(key);
+        let group = self.of_labels(key)?;
         self.alike[at].groups[number][usize::from(key.stripped)] = group;
         Ok(group)
     }
@@ -123,23 +123,26 @@ impl<'a> Groups<'a> {
         Ok(self.alike.len() - 1)
     }
 
-    fn of_labels(&mut self, key: &Key) -> usize {
+    fn of_labels(&mut self, key: &Key) -> Result<usize, Stop> {
         self.scratch.clear();
         self.write(key);
         if self.last_group != UNKNOWN && self.scratch.as_str() == self.last.as_str() {
-            return self.last_group;
+            return Ok(self.last_group);
         }
         let text = self.scratch.as_str();
         let group = if let Some(group) = self.places.get(text) {
             *group
         } else {
+            let labels = self.scratch.to_set();
+            let bytes = entry_bytes(text) + labels.size_bytes() as u64;
+            self.held.add(0, bytes)?;
             self.places.insert(text.into(), self.labels.len());
-            self.labels.push(self.scratch.to_set());
+            self.labels.push(labels);
             self.labels.len() - 1
         };
         std::mem::swap(&mut self.scratch, &mut self.last);
         self.last_group = group;
-        group
+        Ok(group)
     }
 
     /// The labels of a group.

@@ -20,7 +20,7 @@ pub(super) fn rows(
     sink: Sink<'_>,
 ) -> Result<(), QueryError> {
     let (wanted, _) = parameter(eval, aggregate, grid)?;
-    let rows = grouped(eval, aggregate, &aggregate.inner, grid)?;
+    let mut rows = grouped(eval, aggregate, &aggregate.inner, grid)?;
     let (least, most) = bounds(&wanted);
     if most < 1.0 && !wanted.iter().any(|k| k.is_nan()) {
         return Ok(());
@@ -29,6 +29,8 @@ pub(super) fn rows(
     let mut kept: Vec<Kept> = Vec::new();
     let mut column = Vec::new();
     for (_, members) in &rows.groups {
+        let kept_max = count(most, members.len()) * grid.steps;
+        rows.block.hold((kept_max * size_of::<Kept>()) as u64)?;
         for (step, wanted) in wanted.iter().enumerate() {
             eval.worked(members.len())?;
             column.clear();
@@ -36,12 +38,7 @@ pub(super) fn rows(
                 .iter()
                 .map(|row| (rows.block.cell(*row, step), *row));
             column.extend(cells.filter(|(value, _)| is_present(*value)));
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "checked to be an integer; below zero none are wanted"
-            )]
-            let count = (wanted.max(0.0) as usize).min(column.len());
+            let count = count(*wanted, column.len());
             choose(aggregate.op, &mut column, count);
             kept.extend(column.iter().map(|(_, row)| Kept { row: *row, step }));
         }
@@ -60,6 +57,17 @@ fn check(wanted: &[f64], (least, most): (f64, f64)) -> Result<(), QueryError> {
         return Ok(());
     };
     Err(QueryError::execution(text))
+}
+
+/// How many of so many rows are wanted.
+fn count(wanted: f64, rows: usize) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be an integer; below zero none are wanted"
+    )]
+    let wanted = wanted.max(0.0) as usize;
+    wanted.min(rows)
 }
 
 /// A row that is in the answer at a step.
@@ -100,6 +108,7 @@ fn answer(mut block: Block, kept: &[Kept], grid: Grid, sink: Sink<'_>) -> Result
         }
         return Ok(());
     }
+    block.hold((block.len() * grid.steps) as u64)?;
     let mut chosen = vec![false; block.len() * grid.steps];
     for kept in kept {
         chosen[kept.row * grid.steps + kept.step] = true;

@@ -32,9 +32,10 @@ pub(super) fn rows(
     if least < -1.0 {
         eval.notes.invalid_ratio(span, least, -1.0);
     }
-    for ratio in &mut ratios {
+    for ratio in ratios.iter_mut() {
         *ratio = ratio.clamp(-1.0, 1.0);
     }
+    block.hold((block.len() * grid.steps) as u64)?;
     let mut chosen = Vec::with_capacity(block.len() * grid.steps);
     let (mut scratch, mut bytes) = (LabelKey::default(), Vec::new());
     for key in &block.keys {

@@ -5,10 +5,12 @@
 //! rows with the same signature only one may be there at a step.
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use super::signature::Signatures;
 use super::{arithmetic, is_trim, note_trim};
 use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::query::budget::Stop;
 use crate::query::error::QueryError;
 use crate::query::eval::{Evaluator, Merger, Sink, emit};
 use crate::query::labels::{LabelEdit, LabelSet, is_metadata};
@@ -27,7 +29,7 @@ pub(super) fn rows(
         .ok_or_else(|| QueryError::internal("the plan lacks how vectors match"))?;
     let left = eval.block(&binary.left, grid)?;
     let right = eval.block(&binary.right, grid)?;
-    let mut join = Join::new(eval, binary, matching, left, right, grid);
+    let mut join = Join::new(eval, binary, matching, left, right, grid)?;
     join.check_one_side()?;
     for row in 0..join.many.len() {
         join.row(row)?;
@@ -37,6 +39,9 @@ pub(super) fn rows(
     }
     emit(join.merged.block, sink)
 }
+
+/// What a list of marks costs beside them, with the place by which it is found and the room that tables keep.
+const ENTRY_BYTES: usize = 2 * size_of::<(usize, LabelSet, Vec<bool>)>();
 
 struct Join<'a> {
     eval: &'a Evaluator<'a>,
@@ -73,7 +78,7 @@ impl<'a> Join<'a> {
         left: Block,
         right: Block,
         grid: Grid,
-    ) -> Self {
+    ) -> Result<Self, QueryError> {
         let swapped = matching.card == Cardinality::OneToMany;
         let (many, one) = if swapped {
             (right, left)
@@ -82,13 +87,21 @@ impl<'a> Join<'a> {
         };
         // As upstream: `fill_left` concerns the "many" side, whichever side of the operator that is.
         let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
-        let mut signatures = Signatures::new(matching);
-        let numbers = |block: &Block, signatures: &mut Signatures| -> Vec<usize> {
+        let mut signatures = Signatures::new(matching, eval.budget);
+        // The signature of each row, and in its list the row of the "one" side; the numbers of a pair and their results.
+        signatures.hold((2 * one.len() + many.len()) * size_of::<usize>())?;
+        signatures.hold(grid.steps * size_of::<((f64, f64), f64)>())?;
+        let numbers = |block: &Block, signatures: &mut Signatures| {
             let number = |key| signatures.number(key);
-            block.keys.iter().map(number).collect()
+            block
+                .keys
+                .iter()
+                .map(number)
+                .collect::<Result<Vec<usize>, Stop>>()
         };
-        let one_signatures = numbers(&one, &mut signatures);
-        let many_signatures = numbers(&many, &mut signatures);
+        let one_signatures = numbers(&one, &mut signatures)?;
+        let many_signatures = numbers(&many, &mut signatures)?;
+        signatures.hold(signatures.count() * size_of::<(Vec<usize>, usize)>())?;
         let mut one_rows = vec![vec![]; signatures.count()];
         for (row, signature) in one_signatures.iter().enumerate() {
             one_rows[*signature].push(row);
@@ -103,7 +116,7 @@ impl<'a> Join<'a> {
             .iter()
             .zip(&there)
             .map(|(a, b)| (*a && *b) || is_filled);
-        Self {
+        Ok(Self {
             eval,
             binary,
             matching,
@@ -121,7 +134,7 @@ impl<'a> Join<'a> {
             results: HashMap::new(),
             merged: Merger::new(grid.steps, eval.budget),
             steps: grid.steps,
-        }
+        })
     }
 
     /// Of the "one" side two rows of the same signature must not be there at the same step.
@@ -282,14 +295,22 @@ impl<'a> Join<'a> {
             return Ok(());
         }
         let (steps, one_to_one) = (self.steps, self.matching.card == Cardinality::OneToOne);
-        let met = self
-            .met
-            .entry(signature)
-            .or_insert_with(|| vec![false; steps]);
+        let signatures = &mut self.signatures;
+        let mut marks = |labels: usize| {
+            signatures.hold(steps + labels + ENTRY_BYTES)?;
+            Ok::<_, Stop>(vec![false; steps])
+        };
+        let met = match self.met.entry(signature) {
+            Entry::Occupied(met) => met.into_mut(),
+            Entry::Vacant(place) => place.insert(marks(0)?),
+        };
         let mut again = mark(met, pairs);
         if !one_to_one && is_several {
-            let met = self.results.entry((signature, labels.clone()));
-            again = mark(met.or_insert_with(|| vec![false; steps]), pairs);
+            let met = match self.results.entry((signature, labels.clone())) {
+                Entry::Occupied(met) => met.into_mut(),
+                Entry::Vacant(place) => place.insert(marks(labels.size_bytes())?),
+            };
+            again = mark(met, pairs);
         }
         let text = match (again && (one_to_one || is_several), one_to_one) {
             (false, _) => return Ok(()),

@@ -1,11 +1,14 @@
 //! What series of two sides must have in common to meet.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use crate::model::labels::METRIC_NAME;
 use crate::promql::ast::VectorMatching;
+use crate::query::budget::{Budget, Stop};
 use crate::query::labels::{LabelKey, LabelSet};
-use crate::query::value::Key;
+use crate::query::value::{Held, Key, entry_bytes};
 
 /// Numbers signatures in the order in which they appear.
 pub(super) struct Signatures {
@@ -13,10 +16,11 @@ pub(super) struct Signatures {
     names: Vec<String>,
     places: HashMap<Box<str>, usize>,
     scratch: LabelKey,
+    held: Held,
 }
 
 impl Signatures {
-    pub(super) fn new(matching: &VectorMatching) -> Self {
+    pub(super) fn new(matching: &VectorMatching, budget: &Arc<Budget>) -> Self {
         let mut names = matching.labels.clone();
         if !matching.on {
             names.push(METRIC_NAME.to_owned());
@@ -28,18 +32,26 @@ impl Signatures {
             names,
             places: HashMap::new(),
             scratch: LabelKey::default(),
+            held: Held::new(budget),
         }
     }
 
     /// The number of a row's signature.
-    pub(super) fn number(&mut self, key: &Key) -> usize {
+    pub(super) fn number(&mut self, key: &Key) -> Result<usize, Stop> {
         self.write(key);
-        if let Some(number) = self.places.get(self.scratch.as_str()) {
-            return *number;
+        let text = self.scratch.as_str();
+        if let Some(number) = self.places.get(text) {
+            return Ok(*number);
         }
+        self.held.add(0, entry_bytes(text))?;
         let number = self.places.len();
-        self.places.insert(self.scratch.as_str().into(), number);
-        number
+        self.places.insert(text.into(), number);
+        Ok(number)
+    }
+
+    /// Notes what is kept by signature, for as long as these are.
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.held.add(0, bytes as u64)
     }
 
     /// The number of a row's signature, if it has been seen.

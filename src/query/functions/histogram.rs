@@ -9,7 +9,7 @@ use crate::query::error::QueryError;
 use crate::query::eval::{Evaluator, Sink};
 use crate::query::labels::{LabelEdit, LabelKey, LabelSet};
 use crate::query::plan::{Call, Node};
-use crate::query::value::{ABSENT, Block, Grid, Key, is_absent, is_present};
+use crate::query::value::{ABSENT, Block, Grid, Key, Row, entry_bytes, is_absent, is_present};
 
 type Done = Result<(), QueryError>;
 
@@ -57,7 +57,7 @@ pub(super) fn quantiles(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sin
         for quantiles in &wanted {
             // The label's value may differ from step to step, and so the row.
             let mut done: Vec<f64> = vec![];
-            for q in quantiles {
+            for q in quantiles.iter() {
                 let bits = q.to_bits();
                 if done.iter().any(|d| d.to_bits() == bits) {
                     continue;
@@ -88,9 +88,9 @@ pub(super) fn quantiles(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sin
 }
 
 /// The number of each step, with a warning about those that are no quantiles.
-fn quantiles_of(eval: &Evaluator<'_>, node: &Node, grid: Grid) -> Result<Vec<f64>, QueryError> {
+fn quantiles_of(eval: &Evaluator<'_>, node: &Node, grid: Grid) -> Result<Row, QueryError> {
     let quantiles = eval.scalar(node, grid)?;
-    for q in &quantiles {
+    for q in quantiles.iter() {
         if !(0.0..=1.0).contains(q) {
             eval.notes.invalid_quantile(node.span, *q);
         }
@@ -124,6 +124,7 @@ pub(super) fn fraction(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink
 
 /// The histograms of a vector.
 struct Histograms {
+    grid: Grid,
     block: Block,
     list: Vec<Histogram>,
 }
@@ -137,11 +138,13 @@ struct Histogram {
 
 impl Histograms {
     fn read(eval: &Evaluator<'_>, vector: &Node, grid: Grid) -> Result<Self, QueryError> {
-        let block = eval.block(vector, grid)?;
+        let mut block = eval.block(vector, grid)?;
+        block.hold((block.len() * size_of::<(f64, usize)>()) as u64)?;
         let mut list: Vec<Histogram> = Vec::new();
         let mut places: HashMap<Box<str>, usize> = HashMap::new();
         let (mut scratch, mut bound) = (LabelKey::default(), String::new());
-        for (row, key) in block.keys.iter().enumerate() {
+        for row in 0..block.len() {
+            let key = &block.keys[row];
             scratch.clear();
             bound.clear();
             key.visit(&mut |name, value| {
@@ -156,24 +159,28 @@ impl Histograms {
                 eval.notes.bad_bucket_label(vector.span, &metric, &bound);
                 continue;
             };
-            let next = list.len();
-            let at = match places.get(scratch.as_str()) {
-                Some(at) => *at,
-                None => *places.entry(scratch.as_str().into()).insert(next).get(),
-            };
-            if at == list.len() {
+            let text = scratch.as_str();
+            let at = if let Some(at) = places.get(text) {
+                *at
+            } else {
+                let (labels, drop_name) = (scratch.to_set(), key.drop_name);
+                let bytes = labels.size_bytes() + size_of::<Histogram>();
+                block.hold(entry_bytes(text) + bytes as u64)?;
+                places.insert(text.into(), list.len());
+                let rows = vec![];
                 list.push(Histogram {
-                    labels: scratch.to_set(),
-                    drop_name: key.drop_name,
-                    rows: vec![],
+                    labels,
+                    drop_name,
+                    rows,
                 });
-            }
+                list.len() - 1
+            };
             list[at].rows.push((upper, row));
         }
         for histogram in &mut list {
             histogram.rows.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
-        Ok(Self { block, list })
+        Ok(Self { grid, block, list })
     }
 
     /// The name in an annotation; it is known only where names are dropped at the end.
@@ -192,7 +199,7 @@ impl Histograms {
         sink: Sink<'_>,
         mut compute: impl FnMut(&mut Buckets, usize) -> f64,
     ) -> Done {
-        let mut row = vec![ABSENT; self.block.steps()];
+        let mut row = eval.row(ABSENT, self.grid)?;
         let mut buckets = Buckets::default();
         for histogram in &self.list {
             eval.worked(histogram.rows.len() * row.len())?;

@@ -1,11 +1,14 @@
 //! `info` (experimental): adds the labels of info metrics such as `target_info` to the series of the same target.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::Matcher;
 use crate::query::error::QueryError;
 use crate::query::eval::{Evaluator, Merger, Sink, emit};
+use crate::query::functions::label::label_sets;
 use crate::query::labels::{LabelEdit, LabelSet};
 use crate::query::plan::Call;
 use crate::query::select::{Part, newest};
@@ -31,7 +34,11 @@ pub(super) fn info(
         Ok(seen.push(key.clone(), cells)?)
     })?;
     let matchers = &eval.plan.selectors[selector].matchers;
-    let joined = Join::new(&base, &seen, matchers)?;
+    let sets = label_sets(&mut seen)?;
+    // The table of targets is made of texts of these.
+    let texts: usize = sets.iter().map(LabelSet::size_bytes).sum();
+    seen.hold(texts as u64)?;
+    let joined = Join::new(&base, &seen, sets, matchers)?;
     let mut merged = Merger::new(grid.steps, eval.budget);
     for row in 0..base.len() {
         eval.worked(grid.steps)?;
@@ -51,23 +58,28 @@ struct Join<'a> {
 }
 
 impl<'a> Join<'a> {
-    fn new(base: &Block, seen: &'a Block, matchers: &'a [Matcher]) -> Result<Self, QueryError> {
+    fn new(
+        base: &Block,
+        seen: &'a Block,
+        sets: Vec<LabelSet>,
+        matchers: &'a [Matcher],
+    ) -> Result<Self, QueryError> {
         let (names, data) = matchers.iter().partition(|m| m.name() == METRIC_NAME);
         let mut joined = Self {
             seen,
-            sets: seen.keys.iter().map(Key::to_set).collect(),
+            sets,
             targets: HashMap::new(),
             names,
             data,
         };
         let known = joined.known(base);
-        if known.iter().all(Vec::is_empty) {
+        if known.iter().all(BTreeSet::is_empty) {
             return Ok(joined);
         }
         for (row, set) in joined.sets.iter().enumerate() {
             let target = target_of(set);
-            let is_wanted = |(known, value): (&Vec<String>, &String)| {
-                known.is_empty() || known.binary_search(value).is_ok()
+            let is_wanted = |(known, value): (&BTreeSet<String>, &String)| {
+                known.is_empty() || known.contains(value)
             };
             if !known.iter().zip(&target).all(is_wanted) {
                 continue;
@@ -83,22 +95,19 @@ impl<'a> Join<'a> {
         Ok(joined)
     }
 
-    /// The values of each identifying label among the series that are to be enriched, sorted.
-    fn known(&self, base: &Block) -> Vec<Vec<String>> {
-        let mut known = vec![vec![]; IDENTIFYING.len()];
+    /// The values of each identifying label among the series that are to be enriched.
+    fn known(&self, base: &Block) -> [BTreeSet<String>; IDENTIFYING.len()] {
+        let mut known = [const { BTreeSet::new() }; IDENTIFYING.len()];
         for key in &base.keys {
             let set = key.to_set();
             if self.is_info(&set) {
                 continue;
             }
             for (values, value) in known.iter_mut().zip(target_of(&set)) {
-                values.push(value);
+                if !value.is_empty() {
+                    values.insert(value);
+                }
             }
-        }
-        for values in &mut known {
-            values.sort_unstable();
-            values.dedup();
-            values.retain(|value| !value.is_empty());
         }
         known
     }

@@ -5,12 +5,13 @@ use std::cmp::Ordering;
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
 use crate::model::regex::Regex;
+use crate::query::budget::Stop;
 use crate::query::error::QueryError;
 use crate::query::eval::{Evaluator, Merger, Sink, emit};
 use crate::query::labels::{LabelEdit, LabelSet};
 use crate::query::plan::{Call, Kind, Node};
 use crate::query::select::{RangeRow, check_extent, series};
-use crate::query::value::{ABSENT, Block, Grid, Key, is_absent, is_present};
+use crate::query::value::{ABSENT, Block, Grid, Held, Key, Row, is_absent, is_present};
 
 type Done = Result<(), QueryError>;
 
@@ -25,15 +26,20 @@ pub(super) fn replace(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink<
             "invalid regular expression in label_replace(): {pattern}"
         ))
     })?;
+    let mut held = Held::new(eval.budget);
+    held.add(0, regex.size_bytes() as u64)?;
     let dst = checked_name("destination label name in label_replace()", dst)?;
     let template = regex.template(replacement.text());
-    let mut text = String::new();
-    relabelled(eval, vector, grid, sink, &mut |labels| {
+    relabelled(eval, vector, grid, sink, &mut |labels, room| {
         let value = labels.get(src).unwrap_or("");
-        let captures = regex.captures(value)?;
-        text.clear();
+        room.take(value.len())?;
+        let Some(captures) = regex.captures(value) else {
+            return Ok(None);
+        };
+        room.take(template.expanded_bytes(&captures))?;
+        let mut text = String::new();
         template.expand(&captures, &mut text);
-        Some((dst, text.clone()))
+        Ok(Some((dst, text)))
     })
 }
 
@@ -48,12 +54,13 @@ pub(super) fn join(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink<'_>
         checked_name("source label name in label_join()", source)?;
     }
     let dst = checked_name("destination label name in label_join()", dst)?;
-    relabelled(eval, vector, grid, sink, &mut |labels| {
-        let values: Vec<&str> = sources
-            .iter()
-            .map(|source| labels.get(source.text()).unwrap_or(""))
-            .collect();
-        Some((dst, values.join(separator.text())))
+    relabelled(eval, vector, grid, sink, &mut |labels, room| {
+        let values = sources.iter();
+        let values = values.map(|source| labels.get(source.text()).unwrap_or(""));
+        let values: Vec<&str> = values.collect();
+        let bytes: usize = values.iter().map(|value| value.len()).sum();
+        room.take(bytes + separator.text().len() * values.len())?;
+        Ok(Some((dst, values.join(separator.text()))))
     })
 }
 
@@ -62,19 +69,44 @@ fn checked_name<'n>(what: &str, name: &'n Node) -> Result<&'n str, QueryError> {
     name.label_name().map_err(invalid)
 }
 
+/// Room for the text that is made for one series: a function may make a long one of a short one, and functions nest.
+struct Room<'r> {
+    eval: &'r Evaluator<'r>,
+    held: Held,
+}
+
+/// A text is held so many times while it becomes the value of a label: itself, in the set being made, and in the set.
+const COPIES: usize = 3;
+
+impl Room<'_> {
+    /// Counts a text before it is made.
+    fn take(&mut self, bytes: usize) -> Done {
+        self.eval.worked(bytes / size_of::<f64>())?;
+        Ok(self.held.add(0, (COPIES * bytes) as u64)?)
+    }
+}
+
+/// Gives a label and its value for a series of these labels, or leaves them as they are.
+type Change<'c, 'n> =
+    &'c mut dyn FnMut(&LabelSet, &mut Room<'_>) -> Result<Option<(&'n str, String)>, QueryError>;
+
 /// Sets one label of each series.
-fn relabelled<'n>(
+fn relabelled(
     eval: &Evaluator<'_>,
     vector: &Node,
     grid: Grid,
     sink: Sink<'_>,
-    change: &mut dyn FnMut(&LabelSet) -> Option<(&'n str, String)>,
+    change: Change<'_, '_>,
 ) -> Done {
     let mut merged = Merger::new(grid.steps, eval.budget);
     eval.rows(vector, grid, &mut |key, cells| {
         let labels = key.to_set();
         let mut drop_name = key.drop_name;
-        let labels = match change(&labels) {
+        let mut room = Room {
+            eval,
+            held: Held::new(eval.budget),
+        };
+        let labels = match change(&labels, &mut room)? {
             None => labels,
             Some((name, value)) => {
                 drop_name &= name != METRIC_NAME;
@@ -92,7 +124,7 @@ fn relabelled<'n>(
 
 /// 1 at each step at which the vector is empty.
 pub(super) fn absent(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink<'_>) -> Done {
-    let mut row = vec![1.0; grid.steps];
+    let mut row = eval.row(1.0, grid)?;
     eval.rows(&call.args[0], grid, &mut |_, cells| {
         for (one, cell) in row.iter_mut().zip(cells.iter()) {
             if is_present(*cell) {
@@ -112,8 +144,8 @@ pub(super) fn absent_over_time(
     sink: Sink<'_>,
 ) -> Done {
     let arg = &call.args[0];
-    let mut row = vec![1.0; grid.steps];
-    let mut there = vec![ABSENT; grid.steps];
+    let mut row = eval.row(1.0, grid)?;
+    let mut there = eval.row(ABSENT, grid)?;
     if let Kind::Range(at) = arg.kind {
         check_extent(eval.plan.selectors[at].extent, call.name)?;
     }
@@ -130,7 +162,7 @@ pub(super) fn absent_over_time(
             failure: std::cell::Cell::default(),
         };
         range.each(&mut there, |_| 1.0);
-        for (one, there) in row.iter_mut().zip(&there) {
+        for (one, there) in row.iter_mut().zip(there.iter()) {
             if is_present(*there) {
                 *one = ABSENT;
             }
@@ -140,7 +172,7 @@ pub(super) fn absent_over_time(
     tell_absent(eval, arg, row, sink)
 }
 
-fn tell_absent(eval: &Evaluator<'_>, arg: &Node, mut row: Vec<f64>, sink: Sink<'_>) -> Done {
+fn tell_absent(eval: &Evaluator<'_>, arg: &Node, mut row: Row, sink: Sink<'_>) -> Done {
     if row.iter().all(|one| is_absent(*one)) {
         return Ok(());
     }
@@ -174,6 +206,7 @@ pub(super) fn sort(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink<'_>
     let descending = call.name == "sort_desc";
     sorted(eval, call, grid, sink, &mut |block, order| {
         order.sort_by(|a, b| by_value(block.cell(*a, 0), block.cell(*b, 0), descending));
+        Ok(())
     })
 }
 
@@ -191,7 +224,7 @@ pub(super) fn sort_by_label(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink:
     let descending = call.name == "sort_by_label_desc";
     let names: Vec<&str> = call.args[1..].iter().map(Node::text).collect();
     sorted(eval, call, grid, sink, &mut |block, order| {
-        let sets: Vec<LabelSet> = block.keys.iter().map(Key::to_set).collect();
+        let sets = label_sets(block)?;
         let value = |row: usize, name: &str| sets[row].get(name).unwrap_or("").to_owned();
         order.sort_by(|a, b| {
             let by_names = names
@@ -205,6 +238,7 @@ pub(super) fn sort_by_label(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink:
                 ordering
             }
         });
+        Ok(())
     })
 }
 
@@ -215,20 +249,32 @@ fn sorted(
     call: &Call,
     grid: Grid,
     sink: Sink<'_>,
-    sort: &mut dyn FnMut(&Block, &mut Vec<usize>),
+    sort: &mut dyn FnMut(&mut Block, &mut Vec<usize>) -> Done,
 ) -> Done {
     if grid.steps > 1 {
         eval.notes.sort_in_range_query(call.span);
         return eval.rows(&call.args[0], grid, sink);
     }
     let mut block = eval.block(&call.args[0], grid)?;
+    block.hold((block.len() * size_of::<usize>()) as u64)?;
     let mut order: Vec<usize> = (0..block.len()).collect();
-    sort(&block, &mut order);
+    sort(&mut block, &mut order)?;
     for row in order {
         let (key, cells) = block.entry(row);
         sink(key, cells)?;
     }
     Ok(())
+}
+
+/// The labels of all rows, which count with the block.
+pub(super) fn label_sets(block: &mut Block) -> Result<Vec<LabelSet>, Stop> {
+    let mut sets = Vec::with_capacity(block.len());
+    for row in 0..block.len() {
+        let set = block.keys[row].to_set();
+        block.hold((size_of::<LabelSet>() + set.size_bytes()) as u64)?;
+        sets.push(set);
+    }
+    Ok(sets)
 }
 
 /// Compares texts run by run, runs of digits by their number.

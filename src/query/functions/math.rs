@@ -4,7 +4,7 @@ use crate::query::error::QueryError;
 use crate::query::eval::{Evaluator, Sink};
 use crate::query::labels::LabelSet;
 use crate::query::plan::{Call, Node};
-use crate::query::value::{ABSENT, Grid, Key, is_absent, is_present};
+use crate::query::value::{ABSENT, Grid, Key, Row, is_absent, is_present};
 
 pub(super) fn deg(value: f64) -> f64 {
     value * 180.0 / std::f64::consts::PI
@@ -65,14 +65,14 @@ pub(super) fn clamp(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink<'_
 }
 
 pub(super) fn clamp_max(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink<'_>) -> Done {
-    let low = vec![f64::NEG_INFINITY; grid.steps];
+    let low = eval.row(f64::NEG_INFINITY, grid)?;
     let high = eval.scalar(&call.args[1], grid)?;
     between(eval, &call.args[0], grid, (&low, &high), sink)
 }
 
 pub(super) fn clamp_min(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink<'_>) -> Done {
     let low = eval.scalar(&call.args[1], grid)?;
-    let high = vec![f64::INFINITY; grid.steps];
+    let high = eval.row(f64::INFINITY, grid)?;
     between(eval, &call.args[0], grid, (&low, &high), sink)
 }
 
@@ -104,10 +104,10 @@ fn between(
 pub(super) fn round(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink<'_>) -> Done {
     let nearest = match call.args.get(1) {
         Some(arg) => eval.scalar(arg, grid)?,
-        None => vec![1.0; grid.steps],
+        None => eval.row(1.0, grid)?,
     };
     let mut change = |cells: &mut [f64]| {
-        for (cell, nearest) in cells.iter_mut().zip(&nearest) {
+        for (cell, nearest) in cells.iter_mut().zip(nearest.iter()) {
             if is_present(*cell) {
                 // Upside down, since that loses less to rounding. Ties go up.
                 let inverse = 1.0 / nearest;
@@ -119,12 +119,8 @@ pub(super) fn round(eval: &Evaluator<'_>, call: &Call, grid: Grid, sink: Sink<'_
 }
 
 /// The only sample of each step, NaN where there is none or more than one.
-pub(super) fn scalar(
-    eval: &Evaluator<'_>,
-    args: &[Node],
-    grid: Grid,
-) -> Result<Vec<f64>, QueryError> {
-    let mut found = vec![ABSENT; grid.steps];
+pub(super) fn scalar(eval: &Evaluator<'_>, args: &[Node], grid: Grid) -> Result<Row, QueryError> {
+    let mut found = eval.row(ABSENT, grid)?;
     let mut many = vec![false; grid.steps];
     eval.rows(&args[0], grid, &mut |_, cells| {
         for (step, cell) in cells.iter().enumerate() {

@@ -5,14 +5,26 @@ use crate::query::eval::{Evaluator, Sink};
 use crate::query::labels::LabelSet;
 use crate::query::plan::{Call, Kind, Node};
 use crate::query::select::{Part, newest, seconds};
-use crate::query::value::{Grid, Key, is_present};
+use crate::query::value::{Grid, Key, Row, is_present};
 
 type Done = Result<(), QueryError>;
 
 /// The time of each step, in seconds.
-#[expect(clippy::unnecessary_wraps, reason = "one of the table of functions")]
-pub(super) fn now(_: &Evaluator<'_>, _: &[Node], grid: Grid) -> Result<Vec<f64>, QueryError> {
-    Ok(grid.times().map(seconds).collect())
+pub(super) fn now(eval: &Evaluator<'_>, _: &[Node], grid: Grid) -> Result<Row, QueryError> {
+    of_times(eval, grid, seconds)
+}
+
+/// A number for the time of each step, in milliseconds.
+fn of_times(
+    eval: &Evaluator<'_>,
+    grid: Grid,
+    number: impl Fn(i64) -> f64,
+) -> Result<Row, QueryError> {
+    let mut row = eval.row(0.0, grid)?;
+    for (cell, time) in row.iter_mut().zip(grid.times()) {
+        *cell = number(time);
+    }
+    Ok(row)
 }
 
 /// The time of each sample where the argument is a selector, else that of the step.
@@ -59,7 +71,7 @@ fn of_date(
 ) -> Done {
     let number = |seconds: i64| part(&Date::of(seconds)) as f64;
     let Some(arg) = call.args.first() else {
-        let mut row: Vec<f64> = grid.times().map(|t| number(t.div_euclid(1000))).collect();
+        let mut row = of_times(eval, grid, |t| number(t.div_euclid(1000)))?;
         return sink(&mut Key::set(LabelSet::empty()), &mut row);
     };
     let mut change = |cells: &mut [f64]| {

@@ -6,31 +6,32 @@ use serde_json::json;
 use super::Served;
 use super::error::ApiError;
 use super::params::Form;
+use super::query::parsed;
 use super::write::Reply;
-use crate::promql;
+use crate::pool::Pool;
 
 /// No exemplars. Grafana sends its times in milliseconds, which are times far ahead.
-pub(super) fn exemplars(form: &Form, served: &Served) -> Result<Reply, ApiError> {
+pub(super) async fn exemplars(form: &Form, served: &Served) -> Result<Reply, ApiError> {
     let (start_ms, end_ms) = form.times()?;
     if end_ms < start_ms {
         let why = "end timestamp must not be before start timestamp";
         return Err(ApiError::bad_data(why));
     }
-    let features = served.api.engine.settings().features;
-    promql::parse_expr(form.get("query"), features)
+    parsed(form, served)
+        .await?
         .map_err(|errors| ApiError::bad_data(errors.into_first().to_string()))?;
     Reply::json(&json!([]))
 }
 
 /// No rules.
-pub(super) fn rules(form: &Form) -> Result<Reply, ApiError> {
+pub(super) async fn rules(form: &Form, pool: &Pool) -> Result<Reply, ApiError> {
     let (kind, limit) = (form.get("type").to_lowercase(), form.get("group_limit"));
     let token = form.get("group_next_token");
     if !matches!(&*kind, "" | "alert" | "record") {
         let why = format!("not supported value {kind:?}");
         return Err(ApiError::parameter("type", why));
     }
-    form.selectors()?;
+    form.selectors(pool).await?;
     let exclude = form.get("exclude_alerts");
     let words = [
         "1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False",
@@ -79,38 +80,44 @@ pub(super) fn alertmanagers() -> Result<Reply, ApiError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn parameters_of_rules() {
-        let check = |query: &str, want: &str| {
+    #[tokio::test]
+    async fn parameters_of_rules() {
+        let pool = Pool::new(tokio::runtime::Handle::current(), 1);
+        let check = async |query: &str, want: &str| {
             let mut form = Form::default();
             form.add(query.as_bytes()).unwrap();
-            let got = rules(&form).map_or_else(|error| error.text, |_| String::new());
+            let got = rules(&form, &pool).await;
+            let got = got.map_or_else(|error| error.text, |_| String::new());
             assert_eq!(got, want, "{query}");
         };
-        check("", "");
+        check("", "").await;
         check(
             "type=alert&rule_name[]=x&exclude_alerts=true&group_limit=3",
             "",
-        );
+        )
+        .await;
         check(
             "type=x",
             "invalid parameter \"type\": not supported value \"x\"",
-        );
+        )
+        .await;
         check(
             "match[]=%7B%7D",
             "match[] must contain at least one non-empty matcher",
-        );
+        )
+        .await;
         check(
             "group_limit=0",
             "invalid parameter \"group_limit\": group_limit needs to be greater than 0",
-        );
+        )
+        .await;
         check(
             "group_next_token=x",
             "invalid parameter \"group_next_token\": group_limit needs to be present in order to paginate over the groups",
-        );
+        ).await;
         check(
             "group_limit=1&group_next_token=x",
             "invalid parameter \"group_next_token\": invalid group_next_token 'x'. were rule groups changed?",
-        );
+        ).await;
     }
 }

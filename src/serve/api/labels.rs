@@ -19,14 +19,15 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(form: &Form) -> Result<Self, ApiError> {
+    /// Of several mistakes that of the selectors is told last.
+    fn read(form: &Form, sets: Result<Vec<Vec<Matcher>>, ApiError>) -> Result<Self, ApiError> {
         let limit = form.limit()?;
         let (start_ms, end_ms) = form.times()?;
         Ok(Self {
             limit,
             start_ms,
             end_ms,
-            sets: form.selectors()?,
+            sets: sets?,
         })
     }
 
@@ -39,10 +40,9 @@ impl Asked {
 
 /// Names of labels.
 pub(super) async fn names(form: &Form, served: &Served) -> Result<Reply, ApiError> {
-    texts(Asked::read(form)?, served, |view, sets| {
-        view.label_names(sets)
-    })
-    .await
+    let sets = form.selectors(served.api.pool()).await;
+    let asked = Asked::read(form, sets)?;
+    texts(asked, served, WindowView::label_names).await
 }
 
 /// Values of a label.
@@ -51,7 +51,8 @@ pub(super) async fn values(segment: &str, form: &Form, served: &Served) -> Resul
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    let asked = Asked::read(form)?;
+    let sets = form.selectors(served.api.pool()).await;
+    let asked = Asked::read(form, sets)?;
     texts(asked, served, move |view, sets| {
         view.label_values(&name, sets)
     })
@@ -89,7 +90,10 @@ pub(super) async fn series(form: &Form, served: &Served) -> Result<Reply, ApiErr
     if form.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let mut asked = Asked::read(form)?;
+    // As upstream: this endpoint alone names the parameter.
+    let sets = form.selectors(served.api.pool()).await;
+    let sets = sets.map_err(|error| ApiError::parameter("match[]", error.text));
+    let mut asked = Asked::read(form, sets)?;
     let sets = std::mem::take(&mut asked.sets);
     let view = served.api.view();
     let warnings = unknown(&view, served);

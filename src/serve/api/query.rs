@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use super::metrics::Of;
 use super::params::Form;
 use super::write::{Data, Each, Reply, write_labels, write_plain_value, write_point, write_text};
 use super::{Served, TRUNCATED, missing, now_ms};
-use crate::promql;
+use crate::promql::{self, ParseErrors, ast::Expr};
+use crate::query::budget::Budget;
 use crate::query::recent::{OnMissing, Recent};
 use crate::query::source::Source;
 use crate::query::{Answer, Engine, Query, QueryError, Sample, Series, Stats, Value, When};
@@ -31,13 +33,24 @@ const SLOW: Duration = Duration::from_secs(10);
 /// Characters of a query that are logged.
 const LOGGED_CHARS_MAX: usize = 1000;
 
-/// Of Grafana's headers, those that say where a slow query is from.
-const ORIGIN: [&str; 4] = [
+/// Of Grafana's headers, those that say where a slow query is from; those of its rules begin with [`RULE_PREFIX`].
+const ORIGIN: [&str; 5] = [
     "x-dashboard-uid",
     "x-panel-id",
-    "x-rule-name",
+    "x-grafana-org-id",
     "x-grafana-user",
+    ALERT,
 ];
+
+/// Grafana's alerts send this header.
+const ALERT: &str = "fromalert";
+
+/// What the headers about Grafana's rules begin with.
+const RULE_PREFIX: &str = "x-rule-";
+
+/// Headers about where a query is from that are logged, and characters of each.
+const LOGGED_HEADERS_MAX: usize = 16;
+const LOGGED_HEADER_CHARS_MAX: usize = 200;
 
 /// One time.
 pub(super) async fn instant(
@@ -93,17 +106,25 @@ pub(super) async fn range(
 }
 
 /// A query as a person would lay it out.
-pub(super) fn format(form: &Form, served: &Served) -> Result<Reply, ApiError> {
-    let features = served.api.engine.settings().features;
-    let expr = promql::parse_expr(form.get("query"), features)?;
-    Reply::json(&promql::prettify(&expr))
+pub(super) async fn format(form: &Form, served: &Served) -> Result<Reply, ApiError> {
+    Reply::json(&promql::prettify(&parsed(form, served).await??))
 }
 
 /// A query as a tree.
-pub(super) fn tree(form: &Form, served: &Served) -> Result<Reply, ApiError> {
-    let features = served.api.engine.settings().features;
-    let expr = promql::parse_expr(form.get("query"), features)?;
-    Reply::json(&promql::tree_json(&expr))
+pub(super) async fn tree(form: &Form, served: &Served) -> Result<Reply, ApiError> {
+    Reply::json(&promql::tree_json(&parsed(form, served).await??))
+}
+
+/// The parameter `query`, read where that may take its time.
+pub(super) async fn parsed(
+    form: &Form,
+    served: &Served,
+) -> Result<Result<Expr, ParseErrors>, ApiError> {
+    let engine = &served.api.engine;
+    let (text, features) = (form.get("query").to_owned(), engine.settings().features);
+    let is_slow = promql::is_slow_to_parse(&text);
+    let work = move || promql::parse_expr(&text, features);
+    Ok(engine.pool().run_if(is_slow, work).await?)
 }
 
 /// What both endpoints have read.
@@ -187,7 +208,7 @@ fn is_strict(form: &Form, headers: &HeaderMap) -> bool {
         "false" | "0" => false,
         _ => headers
             .keys()
-            .any(|name| name.as_str() == "fromalert" || name.as_str().starts_with("x-rule-")),
+            .any(|name| name.as_str() == ALERT || name.as_str().starts_with(RULE_PREFIX)),
     }
 }
 
@@ -196,17 +217,34 @@ fn log_if_slow(query: &Query, headers: &HeaderMap, took: Duration) {
         return;
     }
     let text: String = query.text.chars().take(LOGGED_CHARS_MAX).collect();
-    let origin: Vec<String> = ORIGIN
-        .iter()
-        .filter_map(|name| Some(format!("{name}={:?}", headers.get(*name)?.to_str().ok()?)))
-        .collect();
     info!(
         seconds = took.as_secs_f64(),
         query = text,
         when = ?query.when,
-        origin = origin.join(" "),
+        origin = origin(headers),
         "A slow query."
     );
+}
+
+/// Where a query is from: `x-dashboard-uid="…" x-panel-id="…"`, sorted by name.
+fn origin(headers: &HeaderMap) -> String {
+    let is_origin = |name: &str| ORIGIN.contains(&name) || name.starts_with(RULE_PREFIX);
+    let mut told: Vec<String> = headers
+        .iter()
+        .filter(|(name, _)| is_origin(name.as_str()))
+        .filter_map(|(name, value)| {
+            let value: String = value
+                .to_str()
+                .ok()?
+                .chars()
+                .take(LOGGED_HEADER_CHARS_MAX)
+                .collect();
+            Some(format!("{name}={value:?}"))
+        })
+        .collect();
+    told.sort_unstable();
+    told.truncate(LOGGED_HEADERS_MAX);
+    told.join(" ")
 }
 
 /// As Prometheus' `stats.QueryStats`, in seconds.
@@ -236,6 +274,14 @@ fn truncate<T>(list: &mut Vec<T>, limit: usize, warnings: &mut Vec<String>) {
     }
 }
 
+/// Writes the items of an answer. What the answer holds counts until the last one is written, or the client has gone.
+fn holding<T>(held: Arc<Budget>, write: fn(T, &mut Vec<u8>)) -> impl FnMut(T, &mut Vec<u8>) + Send {
+    move |item, out| {
+        let _held = &held;
+        write(item, out);
+    }
+}
+
 /// `resultType` stands before `result`: Grafana reads an answer as it comes.
 fn reply(answer: Answer, limit: Option<usize>, stats: Option<Json>) -> Reply {
     let mut warnings = answer.warnings;
@@ -260,7 +306,10 @@ fn reply(answer: Answer, limit: Option<usize>, stats: Option<Json>) -> Reply {
             truncate(&mut samples, limit, &mut warnings);
             Data::List {
                 head: br#"{"resultType":"vector","result":["#.to_vec(),
-                items: Box::new(Each(samples.into_iter(), write_sample)),
+                items: Box::new(Each(
+                    samples.into_iter(),
+                    holding(answer.held, write_sample),
+                )),
                 tail: format!("]{tail}").into_bytes(),
             }
         }
@@ -268,7 +317,7 @@ fn reply(answer: Answer, limit: Option<usize>, stats: Option<Json>) -> Reply {
             truncate(&mut series, limit, &mut warnings);
             Data::List {
                 head: br#"{"resultType":"matrix","result":["#.to_vec(),
-                items: Box::new(Each(series.into_iter(), write_series)),
+                items: Box::new(Each(series.into_iter(), holding(answer.held, write_series))),
                 tail: format!("]{tail}").into_bytes(),
             }
         }
@@ -316,15 +365,12 @@ fn write_series(series: Series, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use http::header::HeaderValue;
 
     use super::super::error::Kind;
     use super::*;
     use crate::pool::Pool;
     use crate::query::Settings;
-    use crate::query::budget::Budget;
     use crate::query::memory::Memory;
     use crate::query::source::{Samples, Selected, SeriesSet, SourceError, Want};
 
@@ -345,6 +391,55 @@ mod tests {
         check("", Some("x-rule-uid"), true);
         check("", Some("x-dashboard-uid"), false);
         check("strict=false", Some("fromalert"), false);
+    }
+
+    #[test]
+    fn a_slow_query_is_logged_with_where_it_is_from() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-panel-id", "7"),
+            ("x-dashboard-uid", "a \"b\""),
+            ("x-grafana-org-id", "1"),
+            ("x-grafana-user", "admin"),
+            ("fromalert", "true"),
+            ("x-rule-uid", "r1"),
+            ("x-rule-folder", "f"),
+            ("authorization", "Basic c2VjcmV0"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let want = r#"fromalert="true" x-dashboard-uid="a \"b\"" x-grafana-org-id="1" x-grafana-user="admin" x-panel-id="7" x-rule-folder="f" x-rule-uid="r1""#;
+        assert_eq!(origin(&headers), want);
+        headers.clear();
+        for number in 0..100 {
+            let name = http::HeaderName::try_from(format!("x-rule-{number}")).unwrap();
+            headers.insert(name, HeaderValue::try_from("x".repeat(1000)).unwrap());
+        }
+        assert!(origin(&headers).len() < LOGGED_HEADERS_MAX * (LOGGED_HEADER_CHARS_MAX + 20));
+    }
+
+    #[tokio::test]
+    async fn what_an_answer_holds_counts_until_it_is_written() {
+        let pool = Pool::new(tokio::runtime::Handle::current(), 1);
+        let engine = Engine::new(Settings::default(), pool);
+        let times = When::Range {
+            start_ms: 0,
+            end_ms: 100_000,
+            step_ms: 1000,
+        };
+        for when in [times, When::Instant(0)] {
+            let query = Query::new("vector(1)", when);
+            let answer = run(&engine, &Memory::default(), &query).await.unwrap();
+            let mut reply = reply(answer, None, None);
+            assert!(engine.held_bytes() > 0, "a client may read slowly");
+            let Data::List { items, .. } = &mut reply.data else {
+                panic!("a list");
+            };
+            assert!(items.write_next(&mut Vec::new()));
+            assert!(engine.held_bytes() > 0);
+            drop(reply);
+            assert_eq!(engine.held_bytes(), 0);
+        }
     }
 
     #[derive(Debug)]

@@ -2,17 +2,25 @@
 
 use serde_json::Value;
 
+use std::time::Duration;
+
+use tributary::query::Settings;
+
 use super::{asked, data, fleet, raw};
+use crate::support::app::Running;
 use crate::support::http;
 use crate::support::process::installed;
 use crate::support::prometheus::Prometheus;
 
 /// Wrong requests that Prometheus 2.42 answers as 3.x does.
-const ALIKE: [&str; 37] = [
+const ALIKE: [&str; 40] = [
     "query?query=",
     "query",
     "query?query=1%2B",
     "query?query=up%5B5m",
+    "query?query=%22%FF%22",
+    "query?query=up%7Ba%3D%27%FF%27%7D",
+    "query?query=%FF",
     "query?query=%7B%7D",
     "query?query=sum(",
     "query?query=rate(up)",
@@ -48,11 +56,10 @@ const ALIKE: [&str; 37] = [
     "rules?type=x",
 ];
 
-/// 3.x writes one text otherwise, and names `match[]` where 2.42 does not, or the other way round.
+/// 3.x writes one text otherwise.
 fn settled(mut answer: Value) -> Value {
     if let Some(Value::String(text)) = answer.get_mut("error") {
         *text = text.replace("Invalid time value", "invalid time value");
-        *text = text.replace("invalid parameter \"match[]\": ", "");
         *text = text.replace("1:1: parse error: no", "unknown position: parse error: no");
     }
     answer
@@ -152,7 +159,10 @@ fn wrong_parameters_have_type_code_and_text() {
     query("limit", "-1", BAD_DATA, negative);
     let lookback = "error parsing lookback delta duration: cannot parse \"x\" to a valid duration";
     query("lookback_delta", "x", BAD_DATA, lookback);
-    query("timeout", "0", (503, "timeout"), "query timed out in");
+    let timed_out = (503, "timeout");
+    query("timeout", "0", timed_out, "query timed out in");
+    let constant = [("query", "1"), ("timeout", "0")];
+    check("query", &constant, timed_out, "query timed out in");
     let open = [("query", "sum(")];
     check(
         "parse_query",
@@ -177,6 +187,60 @@ fn wrong_parameters_have_type_code_and_text() {
         "limit must be a positive number",
     );
     check("label/%FF/values", &[], BAD_DATA, "not UTF-8");
+}
+
+/// Asks a Tributary with these limits, which has no cluster that answers.
+#[track_caller]
+fn check_limited(limits: Settings, query: &str, want: (u16, &str), text: &str) {
+    let yaml = "clusters: [{name: c, url: 'http://127.0.0.1:1'}]";
+    let running = Running::start_with(yaml, 0, limits);
+    let (status, answer) = asked(running.address, "/api/v1/query", &[("query", query)]);
+    let error = answer["error"].as_str().unwrap_or_default();
+    let kind = answer["errorType"].as_str().unwrap_or_default();
+    assert_eq!((status, kind), want, "{query}: {answer}");
+    assert!(error.contains(text), "{query}: {error}");
+    let (status, answer) = asked(running.address, "/api/v1/query", &[("query", "1")]);
+    assert_eq!(status, 200, "others go on: {answer}");
+}
+
+#[test]
+fn queries_over_a_limit_have_type_code_and_text() {
+    let subquery = "sum_over_time(vector(1)[2000s:1s])";
+    let few = Settings {
+        samples_max: 1000,
+        ..Settings::default()
+    };
+    let text = "query processing would load too many samples into memory in query execution";
+    check_limited(few, subquery, EXECUTION, text);
+    let small = Settings {
+        memory_max_bytes: 16_000,
+        ..Settings::default()
+    };
+    check_limited(small, subquery, EXECUTION, "raise --memory.limit");
+    let brief = Settings {
+        timeout: Duration::from_millis(100),
+        ..Settings::default()
+    };
+    let long = "sum_over_time(vector(1)[500000s:1s])".to_owned();
+    let long = (0..5).fold(long, |inner, _| {
+        format!("sum_over_time(({inner})[500000s:1s])")
+    });
+    let text = "query timed out in expression evaluation";
+    check_limited(brief, &long, (503, "timeout"), text);
+}
+
+#[test]
+fn regular_expressions_do_not_stand_in_the_way() {
+    let one = |n: usize| format!(r#"l{n}=~"\\pL{{1,300}}x{n}""#);
+    let many: Vec<String> = (0..60).map(one).collect();
+    let selector = format!("up{{{}}}", many.join(","));
+    let too_large = "expression too large";
+    check("query", &[("query", &selector)], BAD_DATA, too_large);
+    check("format_query", &[("query", &selector)], BAD_DATA, too_large);
+    check("series", &[("match[]", &selector)], BAD_DATA, too_large);
+    let answer = http::get_with(fleet(), "/federate", &[("match[]", &selector)]).unwrap();
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains(too_large), "{}", answer.body);
 }
 
 #[test]

@@ -18,26 +18,29 @@ type Labels = BTreeMap<String, String>;
 pub(super) struct Answer {
     kind: &'static str,
     series: Vec<(Labels, Vec<(i64, f64)>)>,
+    /// Samples read, over all steps.
+    read: u64,
 }
 
 impl Answer {
     /// What the engine gave.
-    pub(super) fn ours(value: Value) -> Self {
+    pub(super) fn ours(answer: tributary::query::Answer) -> Self {
+        let read = answer.stats.samples_read;
         let labels = |set: &tributary::query::labels::LabelSet| -> Labels {
             let pairs = set.iter();
             pairs
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect()
         };
-        match value {
+        match answer.value {
             Value::Scalar(at_ms, value) => {
-                Self::of("scalar", vec![(Labels::new(), vec![(at_ms, value)])])
+                Self::of("scalar", vec![(Labels::new(), vec![(at_ms, value)])], read)
             }
             Value::Vector(samples) => {
                 let one = samples.iter();
                 let one = one
                     .map(|sample| (labels(&sample.labels), vec![(sample.time_ms, sample.value)]));
-                Self::of("vector", one.collect())
+                Self::of("vector", one.collect(), read)
             }
             Value::Matrix(series) => {
                 let all = series.into_iter();
@@ -45,6 +48,7 @@ impl Answer {
                     "matrix",
                     all.map(|series| (labels(&series.labels), series.points))
                         .collect(),
+                    read,
                 )
             }
             Value::String(..) => panic!("no query gives a text"),
@@ -60,7 +64,7 @@ impl Answer {
                 http::get_with(
                     server,
                     "/api/v1/query",
-                    &[("query", query), ("time", &time)],
+                    &[("query", query), ("time", &time), ("stats", "true")],
                 )
             }
             When::Range {
@@ -74,6 +78,7 @@ impl Answer {
                     ("start", &start),
                     ("end", &end),
                     ("step", &step),
+                    ("stats", "true"),
                 ];
                 http::get_with(server, "/api/v1/query_range", &times)
             }
@@ -85,13 +90,16 @@ impl Answer {
         let json: Json = serde_json::from_str(&answer.body).unwrap();
         let (kind, result) = (&json["data"]["resultType"], &json["data"]["result"]);
         let list = || result.as_array().unwrap().iter();
+        let read = &json["data"]["stats"]["samples"]["totalQueryableSamples"];
+        let read = read.as_u64().unwrap();
         Ok(match kind.as_str().unwrap() {
-            "scalar" => Self::of("scalar", vec![(Labels::new(), vec![point(result)])]),
+            "scalar" => Self::of("scalar", vec![(Labels::new(), vec![point(result)])], read),
             "vector" => Self::of(
                 "vector",
                 list()
                     .map(|one| (metric(one), vec![point(&one["value"])]))
                     .collect(),
+                read,
             ),
             "matrix" => {
                 let points = |one: &Json| {
@@ -105,14 +113,15 @@ impl Answer {
                 Self::of(
                     "matrix",
                     list().map(|one| (metric(one), points(one))).collect(),
+                    read,
                 )
             }
             other => panic!("{query}: {other}"),
         })
     }
 
-    fn of(kind: &'static str, series: Vec<(Labels, Vec<(i64, f64)>)>) -> Self {
-        Self { kind, series }
+    fn of(kind: &'static str, series: Vec<(Labels, Vec<(i64, f64)>)>, read: u64) -> Self {
+        Self { kind, series, read }
     }
 }
 
@@ -155,6 +164,10 @@ impl Compared {
         }
         if theirs.series.is_empty() {
             return Err(format!("empty, ours has {} series", ours.series.len()));
+        }
+        if ours.read != theirs.read {
+            let (mine, wanted) = (ours.read, theirs.read);
+            return Err(format!("{mine} samples read, not {wanted}"));
         }
         let is_ordered =
             theirs.kind == "vector" && ORDERED.iter().any(|start| query.starts_with(start));
@@ -248,7 +261,7 @@ fn answers_that_differ_are_told() {
         let series = list
             .iter()
             .map(|&(value, at_ms, number)| (labels(value), vec![(at_ms, number)]));
-        Answer::of("vector", series.collect())
+        Answer::of("vector", series.collect(), 0)
     };
     let mut compared = Compared::default();
     let two = answer(&[("x", 1, 1.0), ("y", 1, 2.0)]);

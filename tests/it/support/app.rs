@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tributary::app::{App, Load, Settings};
 use tributary::config::{self, Flags, listen_address};
+use tributary::query;
 
 use super::{eventually, http};
 
@@ -27,6 +28,11 @@ impl Running {
 
     /// The same on a port.
     pub(crate) fn start_at(yaml: &str, port: u16) -> Self {
+        Self::start_with(yaml, port, query::Settings::default())
+    }
+
+    /// The same with limits of queries.
+    pub(crate) fn start_with(yaml: &str, port: u16, query: query::Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tributary.yaml");
         fs::write(&file, yaml).unwrap();
@@ -35,6 +41,7 @@ impl Running {
         let settings = Settings {
             addresses: vec![listen_address(&format!("127.0.0.1:{port}")).unwrap()],
             window: Duration::from_secs(900),
+            query,
             ..Settings::default()
         };
         let app = App::build(config, &settings, Load::new(load)).unwrap();
