@@ -68,8 +68,8 @@ pub struct Table {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The address is no good.
-    #[error("{0}")]
-    Address(ConfigErrors),
+    #[error("the server's address {0}")]
+    Address(String),
     /// The server cannot be asked.
     #[error("cannot ask {url}: {source}")]
     Fetch {
@@ -113,7 +113,7 @@ pub fn ask(ask: &Ask) -> Result<Table, AskError> {
         clusters: vec![format!("queried={}", ask.url)],
         ..Flags::default()
     };
-    let config = config::from_flags(&flags).map_err(AskError::Address)?;
+    let config = config::from_flags(&flags).map_err(|errors| wrong_address(&errors))?;
     let mut server = settings::client(&config.clusters[0]);
     server.timeout = ask.timeout;
     let runtime = runtime::Builder::new_current_thread()
@@ -131,6 +131,17 @@ pub fn ask(ask: &Ask) -> Result<Table, AskError> {
     };
     let answer = serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
     table(&answer).ok_or_else(|| unreadable("the JSON has another form".to_owned()))
+}
+
+/// In the words of the flag that takes such addresses, which is not the one that was written.
+fn wrong_address(errors: &ConfigErrors) -> AskError {
+    let text = errors.problems.first().map_or("", |problem| &problem.text);
+    let text = if text.contains("user or password") {
+        "holds a user or password, and this command sends none: write it without them"
+    } else {
+        text
+    };
+    AskError::Address(text.to_owned())
 }
 
 impl Ask {
@@ -169,8 +180,8 @@ impl Ask {
                 (answer["errorType"].as_str(), answer["error"].as_str())
         {
             return AskError::Refused {
-                kind: kind.to_owned(),
-                text: text.to_owned(),
+                kind: visible(kind),
+                text: visible(text),
             };
         }
         match error {
@@ -200,7 +211,7 @@ fn table(answer: &Value) -> Option<Table> {
     let mut rows = Vec::new();
     match data["resultType"].as_str()? {
         "scalar" | "string" => {
-            let text = format!("{}\n", result.get(1)?.as_str()?);
+            let text = format!("{}\n", visible(result.get(1)?.as_str()?));
             return Some(with_notes(text, answer));
         }
         "vector" => {
@@ -232,7 +243,7 @@ fn with_notes(text: String, answer: &Value) -> Table {
         .filter_map(Value::as_str);
     Table {
         text,
-        notes: notes.map(str::to_owned).collect(),
+        notes: notes.map(visible).collect(),
     }
 }
 
@@ -285,7 +296,8 @@ fn lay_out(rows: &[Row<'_>]) -> String {
     let has_columns = names.len() <= COLUMNS_MAX;
     let has_time = rows.iter().any(|row| row.time.is_some());
     let mut header: Vec<String> = if has_columns {
-        names.iter().map(|name| name.to_uppercase()).collect()
+        let upper = names.iter().map(|name| name.to_uppercase());
+        upper.map(|name| visible(&name)).collect()
     } else {
         vec!["SERIES".to_owned()]
     };
@@ -314,10 +326,14 @@ fn lay_out(rows: &[Row<'_>]) -> String {
     aligned(&lines)
 }
 
-/// Control characters of others must not reach the terminal.
+/// Characters that others could steer the terminal with, or turn the order of what it shows.
 fn visible(text: &str) -> String {
+    let is_steering = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
     let escaped = |c: char| {
-        if c.is_control() {
+        if is_steering(c) {
             c.escape_default().to_string()
         } else {
             c.to_string()
@@ -359,6 +375,10 @@ mod tests {
             assert_eq!(table(&json!({"data": data})).unwrap().text, want);
         };
         check(json!({"resultType": "scalar", "result": [4, "2"]}), "2\n");
+        check(
+            json!({"resultType": "string", "result": [4, "a\u{1b}[31m\u{202e}b"]}),
+            "a\\u{1b}[31m\\u{202e}b\n",
+        );
         check(json!({"resultType": "vector", "result": []}), "VALUE\n");
         check(
             json!({"resultType": "vector", "result": [

@@ -76,7 +76,9 @@ fn what_goes_wrong_has_a_code_and_words() {
     check(&[&url, "up * on(job) up"], 1, "execution: ");
     let nobody = format!("http://{}", free_address());
     check(&[&nobody, "up"], 1, "cannot connect");
-    check(&["ftp://x", "up"], 2, "http");
+    let address = "the server's address \"x:1\" does not begin with http:// or https://";
+    check(&["x:1", "up"], 2, address);
+    check(&["http://me:secret@x", "up"], 2, "this command sends none");
     check(&[&url], 2, "<EXPRESSION>");
     let page = format!("{url}/nothing");
     check(&[&page, "up"], 1, "404");
