@@ -201,6 +201,13 @@ impl Engine {
         self.shared.held_bytes()
     }
 
+    /// Counts what is made outside of a query among what all queries hold, until what this gives is dropped.
+    pub fn hold(&self, bytes: usize) -> Result<budget::Budget, QueryError> {
+        let held = budget::Budget::of(&self.shared);
+        held.hold(0, bytes as u64)?;
+        Ok(held)
+    }
+
     /// Where queries are read and evaluated.
     pub fn pool(&self) -> &Pool {
         &self.pool
@@ -231,24 +238,24 @@ impl Engine {
         let limit = self.settings.timeout;
         let timeout = query.timeout.map_or(limit, |timeout| timeout.min(limit));
         let deadline = started + timeout;
-        let (settings, asked) = (self.settings.clone(), query.clone());
-        let planning = self
-            .pool
-            .run_if(promql::is_slow_to_parse(&query.text), move || {
-                run::plan(&settings, &asked)
-            });
-        let plan = tokio::time::timeout_at(deadline, planning)
-            .await
-            .map_err(|_| budget::Stop::Timeout("query queue"))?
-            .map_err(|lost| QueryError::internal(lost.to_string()))??;
+        // Before it is read: what a query is read into may be large.
         let turn = tokio::time::timeout_at(deadline, self.turns.clone().acquire_owned())
             .await
             .map_err(|_| budget::Stop::Timeout("query queue"))?
             .map_err(|_| budget::Stop::Canceled("query queue"))?;
+        let (settings, asked) = (self.settings.clone(), query.clone());
+        let is_slow = promql::is_slow_to_parse(&query.text);
+        let planning = self
+            .pool
+            .run_if(is_slow, move || run::plan(&settings, &asked));
+        let plan = tokio::time::timeout_at(deadline, planning)
+            .await
+            .map_err(|_| budget::Stop::Timeout("query queue"))?
+            .map_err(|lost| QueryError::internal(lost.to_string()))??;
         if Instant::now() >= deadline {
             return Err(budget::Stop::Timeout("query execution").into());
         }
-        let run = run::Run::new(self, query, plan, deadline);
+        let run = run::Run::new(self, query, plan, deadline)?;
         let answer = run.answer(source, &self.pool, started.elapsed()).await;
         drop(turn);
         answer

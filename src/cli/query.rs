@@ -20,13 +20,15 @@ pub struct QueryFlags {
     /// How old the newest sample of a series may be.
     #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m", value_parser = units::parse_positive_duration)]
     pub lookback: Duration,
-    /// Most samples that one query may hold in memory.
+    /// Most samples that one query may hold in memory; all together may hold four times as many.
     #[arg(long = "query.max-samples", value_name = "NUMBER", default_value_t = 50_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub samples_max: u64,
     /// Most queries that are evaluated at the same time.
     #[arg(long = "query.max-concurrency", value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency_max: u16,
-    /// Experimental parts of the query language, by Prometheus' names (repeatable, or separated by commas).
+    /// Experimental parts of the query language, by Prometheus' names (repeatable, or separated by commas). They concern
+    /// queries only: `__type__` and `__unit__` are there where a cluster's own Prometheus sets them, and federation
+    /// carries no start timestamps.
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',', value_parser = feature)]
     pub features: Vec<Feature>,
 }

@@ -93,6 +93,11 @@ impl Matcher {
         self.regex.as_ref()
     }
 
+    /// The bytes that its compiled value takes at most.
+    pub fn regex_bytes(&self) -> usize {
+        self.regex.as_ref().map_or(0, Regex::size_bytes)
+    }
+
     /// Whether a label with this value is selected; pass `""` for a missing label.
     pub fn matches(&self, value: &str) -> bool {
         let found = match &self.regex {

@@ -141,9 +141,13 @@ impl Budget {
 
     /// A budget that never ends a query, for what runs outside of one.
     pub fn unlimited() -> Self {
-        let year = Duration::from_secs(365 * 86_400);
-        let shared = Arc::new(Shared::new(Limits::NONE));
-        Self::new(Instant::now() + year, Arc::default(), Limits::NONE, shared)
+        Self::of(&Arc::new(Shared::new(Limits::NONE)))
+    }
+
+    /// A budget that ends with that of all queries only.
+    pub fn of(shared: &Arc<Shared>) -> Self {
+        let year = Instant::now() + Duration::from_secs(365 * 86_400);
+        Self::new(year, Arc::default(), Limits::NONE, shared.clone())
     }
 
     /// When the answer has to be there.

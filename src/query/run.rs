@@ -21,6 +21,7 @@ use super::plan::{Context, Node, Plan, lower};
 use super::source::{Hints, Selected, SeriesSet, Source, SourceError, Want};
 use super::value::{Grid, Key, Sample, Series, Value, is_present};
 use super::{Answer, Engine, Query, Settings, Stats, When, reach, select};
+use crate::model::matcher::Matcher;
 use crate::pool::Pool;
 use crate::promql::Feature;
 use crate::promql::ast::{Expr, ValueType};
@@ -89,10 +90,15 @@ impl Drop for CancelOnDrop {
 }
 
 impl<'q> Run<'q> {
-    pub(super) fn new(engine: &Engine, query: &'q Query, plan: Plan, deadline: Instant) -> Self {
+    pub(super) fn new(
+        engine: &Engine,
+        query: &'q Query,
+        plan: Plan,
+        deadline: Instant,
+    ) -> Result<Self, Stop> {
         let settings = &engine.settings;
         let canceled = CancelOnDrop(Arc::default());
-        Self {
+        let run = Self {
             query,
             plan,
             rules: Rules {
@@ -108,7 +114,11 @@ impl<'q> Run<'q> {
                 engine.shared.clone(),
             )),
             canceled,
-        }
+        };
+        let matchers = run.plan.selectors.iter().flat_map(|one| &one.matchers);
+        let regexes: usize = matchers.map(Matcher::regex_bytes).sum();
+        run.budget.hold(0, regexes as u64)?;
+        Ok(run)
     }
 
     /// Selects, evaluates, and says what it cost.

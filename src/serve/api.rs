@@ -342,7 +342,7 @@ async fn reply(
         Endpoint::Targets => targets::targets(form, served),
         Endpoint::ScrapePools => targets::pools(),
         Endpoint::QueryExemplars => empty::exemplars(form, served).await,
-        Endpoint::Rules => empty::rules(form, served.api.pool()).await,
+        Endpoint::Rules => empty::rules(form, &served.api.engine).await,
         Endpoint::Alerts => empty::alerts(),
         Endpoint::Alertmanagers => empty::alertmanagers(),
         Endpoint::BuildInfo => status::build_info(),

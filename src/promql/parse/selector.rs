@@ -3,7 +3,6 @@
 use super::{MATCHERS_MAX, Parser, Read};
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
-use crate::model::regex::Regex;
 use crate::promql::ast::{Extent, Length, Span, VectorSelector};
 use crate::promql::lex::{Kind, Operator, Token, unquote, unquote_bytes};
 use crate::promql::print::quote;
@@ -107,8 +106,8 @@ impl<'a> Parser<'a> {
     ) -> Option<Matcher> {
         match Matcher::within(op, label, value, self.regex_bytes_left) {
             Ok(matcher) => {
-                let taken = matcher.regex().map_or(0, Regex::size_bytes);
-                self.regex_bytes_left = self.regex_bytes_left.saturating_sub(taken);
+                let left = self.regex_bytes_left;
+                self.regex_bytes_left = left.saturating_sub(matcher.regex_bytes());
                 Some(matcher)
             }
             Err(err) => {

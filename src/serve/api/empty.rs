@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::params::Form;
 use super::query::parsed;
 use super::write::Reply;
-use crate::pool::Pool;
+use crate::query::Engine;
 
 /// No exemplars. Grafana sends its times in milliseconds, which are times far ahead.
 pub(super) async fn exemplars(form: &Form, served: &Served) -> Result<Reply, ApiError> {
@@ -24,14 +24,14 @@ pub(super) async fn exemplars(form: &Form, served: &Served) -> Result<Reply, Api
 }
 
 /// No rules.
-pub(super) async fn rules(form: &Form, pool: &Pool) -> Result<Reply, ApiError> {
+pub(super) async fn rules(form: &Form, engine: &Engine) -> Result<Reply, ApiError> {
     let (kind, limit) = (form.get("type").to_lowercase(), form.get("group_limit"));
     let token = form.get("group_next_token");
     if !matches!(&*kind, "" | "alert" | "record") {
         let why = format!("not supported value {kind:?}");
         return Err(ApiError::parameter("type", why));
     }
-    form.selectors(pool).await?;
+    form.selectors(engine).await?;
     let exclude = form.get("exclude_alerts");
     let words = [
         "1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False",
@@ -79,14 +79,17 @@ pub(super) fn alertmanagers() -> Result<Reply, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::Pool;
+    use crate::query::Settings;
 
     #[tokio::test]
     async fn parameters_of_rules() {
         let pool = Pool::new(tokio::runtime::Handle::current(), 1);
+        let engine = Engine::new(Settings::default(), pool);
         let check = async |query: &str, want: &str| {
             let mut form = Form::default();
             form.add(query.as_bytes()).unwrap();
-            let got = rules(&form, &pool).await;
+            let got = rules(&form, &engine).await;
             let got = got.map_or_else(|error| error.text, |_| String::new());
             assert_eq!(got, want, "{query}");
         };

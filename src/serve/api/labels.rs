@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::ApiError;
-use super::params::{Form, label_name, path_segment};
+use super::params::{Form, Selectors, label_name, path_segment};
 use super::write::{Each, Items, Reply, write_labels, write_text};
 use super::{Served, TRUNCATED, missing};
 use crate::model::matcher::Matcher;
@@ -15,19 +15,19 @@ struct Asked {
     limit: Option<usize>,
     start_ms: i64,
     end_ms: i64,
-    sets: Vec<Vec<Matcher>>,
+    selectors: Selectors,
 }
 
 impl Asked {
     /// Of several mistakes that of the selectors is told last.
-    fn read(form: &Form, sets: Result<Vec<Vec<Matcher>>, ApiError>) -> Result<Self, ApiError> {
+    fn read(form: &Form, selectors: Result<Selectors, ApiError>) -> Result<Self, ApiError> {
         let limit = form.limit()?;
         let (start_ms, end_ms) = form.times()?;
         Ok(Self {
             limit,
             start_ms,
             end_ms,
-            sets: sets?,
+            selectors: selectors?,
         })
     }
 
@@ -40,8 +40,8 @@ impl Asked {
 
 /// Names of labels.
 pub(super) async fn names(form: &Form, served: &Served) -> Result<Reply, ApiError> {
-    let sets = form.selectors(served.api.pool()).await;
-    let asked = Asked::read(form, sets)?;
+    let selectors = form.selectors(&served.api.engine).await;
+    let asked = Asked::read(form, selectors)?;
     texts(asked, served, WindowView::label_names).await
 }
 
@@ -51,8 +51,8 @@ pub(super) async fn values(segment: &str, form: &Form, served: &Served) -> Resul
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    let sets = form.selectors(served.api.pool()).await;
-    let asked = Asked::read(form, sets)?;
+    let selectors = form.selectors(&served.api.engine).await;
+    let asked = Asked::read(form, selectors)?;
     texts(asked, served, move |view, sets| {
         view.label_values(&name, sets)
     })
@@ -69,7 +69,7 @@ async fn texts(
     let limit = asked.limit.unwrap_or(usize::MAX);
     let work = move || {
         if asked.reaches(&view) {
-            look(&view, &asked.sets)
+            look(&view, &asked.selectors.sets)
         } else {
             Vec::new()
         }
@@ -91,16 +91,15 @@ pub(super) async fn series(form: &Form, served: &Served) -> Result<Reply, ApiErr
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     // As upstream: this endpoint alone names the parameter.
-    let sets = form.selectors(served.api.pool()).await;
-    let sets = sets.map_err(|error| ApiError::parameter("match[]", error.text));
-    let mut asked = Asked::read(form, sets)?;
-    let sets = std::mem::take(&mut asked.sets);
+    let selectors = form.selectors(&served.api.engine).await;
+    let selectors = selectors.map_err(|error| ApiError::parameter("match[]", error.text));
+    let asked = Asked::read(form, selectors)?;
     let view = served.api.view();
     let warnings = unknown(&view, served);
     let limit = asked.limit.unwrap_or(usize::MAX);
     let looked = view.clone();
     let work = move || {
-        let mut found = looked.select_any(&sets);
+        let mut found = looked.select_any(&asked.selectors.sets);
         let mut scratch = Scratch::default();
         found.retain(|found| {
             let series = looked.series(found);

@@ -13,8 +13,9 @@ use super::super::form::{self, FormError};
 use super::ApiError;
 use super::time::{MAX_MS, MIN_MS, parse_duration, parse_time};
 use crate::model::matcher::Matcher;
-use crate::pool::Pool;
 use crate::promql;
+use crate::query::Engine;
+use crate::query::budget::Budget;
 
 /// Selectors allowed in one request.
 const SELECTORS_MAX: usize = 64;
@@ -123,11 +124,23 @@ impl Form {
     }
 
     /// The selectors in `match[]`, each with something that an empty label does not fit.
-    pub(super) async fn selectors(&self, pool: &Pool) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    pub(super) async fn selectors(&self, engine: &Engine) -> Result<Selectors, ApiError> {
         let texts: Vec<String> = self.all("match[]").map(str::to_owned).collect();
         let is_slow = texts.iter().any(|text| promql::is_slow_to_parse(text));
-        pool.run_if(is_slow, move || selectors_of(&texts)).await?
+        let read = move || selectors_of(&texts);
+        let sets = engine.pool().run_if(is_slow, read).await??;
+        let matchers = sets.iter().flatten();
+        let held = engine.hold(matchers.map(Matcher::regex_bytes).sum())?;
+        Ok(Selectors { sets, _held: held })
     }
+}
+
+/// Selectors. What they take counts among what queries hold.
+#[derive(Debug)]
+pub(super) struct Selectors {
+    /// Each a set of conditions.
+    pub(super) sets: Vec<Vec<Matcher>>,
+    _held: Budget,
 }
 
 fn selectors_of(texts: &[String]) -> Result<Vec<Vec<Matcher>>, ApiError> {
