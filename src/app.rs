@@ -33,9 +33,9 @@ use crate::config::web::WebFile;
 use crate::config::{Config, ListenAddress};
 use crate::pool::Pool;
 use crate::query::{self, Engine};
-use crate::scrape::Shared;
 use crate::scrape::buffers::Buffers;
 use crate::scrape::metrics::{ScrapeMetrics, Snapshots};
+use crate::scrape::{self, Shared};
 use crate::serve::api::{About, Api, metrics::QueryMetrics};
 use crate::serve::cors::Cors;
 use crate::serve::door::{Door, Settings as DoorSettings};
@@ -197,6 +197,9 @@ impl App {
         clusters.stop = stop.clone();
         clusters.apply(&config);
         let (served, tasks) = (clusters.served.clone(), clusters.tasks.clone());
+        let (shared, page) = (clusters.shared.clone(), served.clone());
+        let own = scrape::own::run(shared, move || page.metrics_text(), stop.clone());
+        tasks.spawn_on(own.instrument(info_span!("own")), work.handle());
         tasks.spawn_on(reloader.run(clusters, stop.clone()), work.handle());
         if let Some(file) = web {
             let watch = door::watch(file, served.clone(), stop.clone());

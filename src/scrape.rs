@@ -12,6 +12,7 @@ mod interner;
 pub mod learn;
 pub mod limits;
 pub mod metrics;
+pub mod own;
 pub mod probe;
 mod publish;
 pub mod replica;
@@ -42,9 +43,9 @@ use self::status::{Status, Success};
 use crate::cluster::decode::Limits;
 use crate::cluster::http::Client;
 use crate::cluster::{self, FetchError};
-use crate::pool::Pool;
+use crate::pool::{Lost, Pool};
 use crate::store::column::Recorded;
-use crate::store::window::{ClusterWindow, Window};
+use crate::store::window::{ClusterWindow, Window, Work};
 use crate::store::{Slot, Store};
 use crate::telemetry::process::Memory;
 
@@ -277,26 +278,12 @@ impl Scraper {
         }
     }
 
-    /// Takes the round into the window, heavy steps in the pool.
+    /// Takes the round into the window.
     async fn remember(&mut self, recorded: Recorded) {
-        let mut work = self.window.append(&self.shared.window, recorded);
-        while !work.is_done() {
-            if !work.is_heavy() {
-                work.step();
-                continue;
-            }
-            let slice = move || {
-                work.step();
-                work
-            };
-            match self.shared.pool.run(slice).await {
-                Ok(returned) => work = returned,
-                Err(lost) => {
-                    error!(cluster = self.slot.name(), %lost, "The window lacks a round; its series begin anew.");
-                    self.cache = None;
-                    return;
-                }
-            }
+        let work = self.window.append(&self.shared.window, recorded);
+        if let Err(lost) = remember(work, &self.shared.pool).await {
+            error!(cluster = self.slot.name(), %lost, "The window lacks a round; its series begin anew.");
+            self.cache = None;
         }
     }
 
@@ -407,6 +394,22 @@ impl Scraper {
         let attempt = self.attempt(cache, start).await?;
         self.conclude(attempt).await
     }
+}
+
+/// Takes a round into the window, heavy steps in the pool.
+async fn remember(mut work: Work, pool: &Pool) -> Result<(), Lost> {
+    while !work.is_done() {
+        if !work.is_heavy() {
+            work.step();
+            continue;
+        }
+        let slice = move || {
+            work.step();
+            work
+        };
+        work = pool.run(slice).await?;
+    }
+    Ok(())
 }
 
 /// Milliseconds since 1970.

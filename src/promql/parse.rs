@@ -48,8 +48,8 @@ const MISTAKES_MAX: usize = 20;
 ///
 /// Refused beyond Prometheus: trees of more than [`NESTING_MAX`] levels, input over [`INPUT_BYTES_MAX`], more than
 /// [`MATCHERS_MAX`] matchers in a selector or regular expressions in all, such expressions of more than
-/// [`REGEX_BYTES_MAX`] together, label names and values whose escapes make no
-/// UTF-8, and ranges of less than a millisecond. Of many mistakes the first 20 are kept.
+/// [`REGEX_BYTES_MAX`] together, label names and values whose escapes make no UTF-8, and ranges of less than a
+/// millisecond. Of many mistakes the first 20 are kept.
 pub fn parse_expr(input: &str, features: Features) -> Result<Expr, ParseErrors> {
     let mut parser = Parser::new(input, features);
     let expr = parser.whole_expression().ok();
@@ -89,7 +89,7 @@ pub fn is_slow_to_parse(input: &str) -> bool {
 /// Reads a vector selector as Prometheus reads it within an expression: one metric name at most when it stands before
 /// the braces, and at least one matcher that does not match the empty string.
 pub fn parse_vector_selector(input: &str) -> Result<VectorSelector, ParseError> {
-    let selector = whole_selector(input, &mut REGEX_BYTES_MAX.clone())?;
+    let selector = whole_selector(input, &mut { REGEX_BYTES_MAX })?;
     match check::selector_mistake(&selector) {
         Some(message) => Err(ParseError::new(input, selector.span.start, message)),
         None => Ok(selector),

@@ -13,6 +13,7 @@ use super::source::{Samples, Selected, SeriesSet, Short, Source, SourceError, Wa
 use crate::model::labels::METRIC_NAME;
 use crate::model::matcher::{MatchOp, Matcher};
 use crate::pool::Pool;
+use crate::store::window::OURS;
 use crate::store::window::view::{Found, Scratch, WindowView};
 
 /// Clusters named in one warning; the others are counted.
@@ -82,11 +83,13 @@ impl Recent {
         } else {
             want.from_ms
         };
+        let about_us = is_about_us(want.matchers);
         let clusters = self.view.clusters().iter();
+        let clusters = clusters.filter(|cluster| about_us || **cluster.name() != *OURS);
         let short = clusters.filter_map(|cluster| {
             let oldest_ms = cluster.oldest_ms().filter(|oldest| *oldest > from_ms)?;
             self.touches(want.matchers, cluster.name()).then(|| Short {
-                cluster: cluster.name().to_string(),
+                cluster: shown(cluster.name()).to_owned(),
                 oldest_ms,
             })
         });
@@ -113,6 +116,15 @@ impl Recent {
             .iter()
             .filter(|matcher| matcher.name() == &*self.cluster_label)
             .all(|matcher| matcher.matches(cluster))
+    }
+}
+
+/// The name of a cluster for people; that of our own metrics has none.
+fn shown(name: &str) -> &str {
+    if name == OURS {
+        "Tributary itself"
+    } else {
+        name
     }
 }
 

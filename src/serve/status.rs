@@ -10,8 +10,8 @@ use super::{Served, text};
 
 /// Our own state, as OpenMetrics 1.0.
 pub(super) fn metrics(served: &Served) -> Response<Body> {
-    let mut page = String::new();
-    if encode(&mut page, &served.registry).is_err() {
+    let page = served.metrics_text();
+    if page.is_empty() {
         return text(
             StatusCode::INTERNAL_SERVER_ERROR,
             "cannot write the metrics\n",
@@ -22,6 +22,15 @@ pub(super) fn metrics(served: &Served) -> Response<Body> {
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
+}
+
+impl Served {
+    /// Our own metrics as OpenMetrics 1.0; nothing if they cannot be written.
+    pub fn metrics_text(&self) -> String {
+        let mut page = String::new();
+        let written = encode(&mut page, &self.registry);
+        written.map_or_else(|_| String::new(), |()| page)
+    }
 }
 
 /// Ready once every cluster has answered or failed.

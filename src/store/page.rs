@@ -20,7 +20,7 @@ use crate::expose::{Block, Page, PageBuilder};
 use crate::model::metadata::MetricKind;
 
 /// The families that `/federate` always carries, in their order, with their HELP.
-pub(super) const BUILT_IN: [(&str, &str); 2] = [
+pub(crate) const BUILT_IN: [(&str, &str); 2] = [
     (
         "tributary_cluster_snapshot_age_seconds",
         "Time since the served snapshot of the cluster was published.",

@@ -92,6 +92,9 @@ pub(super) struct Era {
     pub(super) edge: Edge,
 }
 
+/// The cluster of our own metrics: it has no name, since they are not of any.
+pub const OURS: &str = "";
+
 /// The writer's side of a cluster.
 #[derive(Debug, Default)]
 struct Writer {
@@ -179,10 +182,12 @@ impl Window {
         found
     }
 
-    /// Forgets all clusters but these.
+    /// Forgets all clusters but these, and what is about us.
     pub fn retain(&self, keep: impl Fn(&str) -> bool) {
         self.clusters.rcu(|all| {
-            let kept = all.iter().filter(|cluster| keep(&cluster.name));
+            let kept = all
+                .iter()
+                .filter(|cluster| *cluster.name == *OURS || keep(&cluster.name));
             kept.cloned().collect::<Vec<_>>()
         });
     }

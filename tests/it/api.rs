@@ -5,6 +5,7 @@ mod bodies;
 mod command;
 mod grafana;
 mod missing;
+mod own;
 mod promtool;
 mod schema;
 mod shapes;
