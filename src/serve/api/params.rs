@@ -153,8 +153,8 @@ fn selectors_of(texts: &[String]) -> Result<Vec<Vec<Matcher>>, ApiError> {
     }
     let sets = promql::parse_metric_selectors(texts.iter().map(String::as_str))
         .map_err(|error| ApiError::bad_data(error.to_string()))?;
-    let fits_nothing = |set: &Vec<Matcher>| set.iter().all(|matcher| matcher.matches(""));
-    if sets.iter().any(fits_nothing) {
+    let fits_without_labels = |set: &Vec<Matcher>| set.iter().all(|matcher| matcher.matches(""));
+    if sets.iter().any(fits_without_labels) {
         let why = "match[] must contain at least one non-empty matcher";
         return Err(ApiError::bad_data(why));
     }
