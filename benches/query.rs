@@ -23,9 +23,9 @@ use tributary::pool::Pool;
 use tributary::query::recent::{OnMissing, Recent};
 use tributary::query::{Answer, Engine, Query, Settings, Value, When};
 use tributary::scrape::Cache;
-use tributary::scrape::buffers::Buffers;
 use tributary::scrape::round::{End, Round};
 use tributary::scrape::rules::Rules;
+use tributary::store::buffers::Buffers;
 use tributary::store::window::Window;
 
 #[global_allocator]

@@ -21,9 +21,9 @@ use tributary::demo::{ClusterSpec, Generator, Shape};
 use tributary::model::metadata::Metadata;
 use tributary::parse::{self, Entry, Format, Step};
 use tributary::scrape::Cache;
-use tributary::scrape::buffers::Buffers;
 use tributary::scrape::round::{End, Round};
 use tributary::scrape::rules::Rules;
+use tributary::store::buffers::Buffers;
 use tributary::store::snapshot::Snapshot;
 
 #[global_allocator]

@@ -4,7 +4,6 @@
 //! [`Status`] that `/api/v1/clusters` and `/metrics` show, and a log line when a cluster fails or comes back.
 
 mod attempt;
-pub mod buffers;
 mod cache;
 mod error;
 pub mod floor;
@@ -32,7 +31,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::attempt::Done;
-use self::buffers::Buffers;
 pub use self::cache::Cache;
 pub use self::error::ScrapeError;
 use self::learn::Learned;
@@ -44,6 +42,7 @@ use crate::cluster::decode::Limits;
 use crate::cluster::http::Client;
 use crate::cluster::{self, FetchError};
 use crate::pool::{Lost, Pool};
+use crate::store::buffers::Buffers;
 use crate::store::column::Recorded;
 use crate::store::window::{ClusterWindow, Window, Work};
 use crate::store::{Slot, Store};
@@ -79,7 +78,7 @@ pub struct Shared {
     pub store: Arc<Store>,
     /// For slices of work over 200 µs.
     pub pool: Pool,
-    /// Text buffers.
+    /// Memory of earlier rounds.
     pub buffers: Buffers,
     /// How much memory there is.
     pub memory: Memory,

@@ -3,6 +3,7 @@
 //! In: finished [`Snapshot`]s from the scrape loops. Out: [`Page`]s for `/federate`. One writer
 //! per slot, many readers; nobody waits on a lock to read.
 
+pub mod buffers;
 mod chunk;
 pub mod column;
 mod edge;

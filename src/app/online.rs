@@ -23,12 +23,12 @@ use crate::cluster::FetchError;
 use crate::cluster::http::Client;
 use crate::config::{Cluster, Config};
 use crate::pool::Pool;
-use crate::scrape::buffers::Buffers;
 use crate::scrape::metrics::ScrapeMetrics;
 use crate::scrape::probe::{self, Probe};
 use crate::scrape::rules::{Claims, Clashes, Rules};
 use crate::scrape::{Plan, Shared};
 use crate::store::Store;
+use crate::store::buffers::Buffers;
 use crate::store::window::Window;
 use crate::telemetry::process::Memory;
 

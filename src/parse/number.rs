@@ -2,8 +2,10 @@
 //! Go's `strconv`, because that is what every scraped and every scraping Prometheus uses: a number that Go refuses
 //! fails a whole scrape.
 //!
-//! Two pairs of functions: [`scan`] and [`timestamp`] only measure and are called for every line of every round, so
-//! they look at eight or sixteen bytes at once; [`parse`] and [`write_float`] know all the rules.
+//! Two kinds of functions: [`scan_value`] and [`timestamp_line`] are called for every line of every round, so they look
+//! at eight or sixteen bytes at once ([`short`]); [`parse`] and [`write_float`] know all the rules.
+
+mod short;
 
 use std::io::Write as _;
 
@@ -58,6 +60,11 @@ const POWERS: [f64; 23] = [
 /// multiplication or division, which rounds correctly (Clinger's fast path); all others are left to [`parse`].
 #[inline]
 pub fn scan_value(input: &[u8]) -> Option<(usize, f64)> {
+    short::value(input).or_else(|| long_value(input))
+}
+
+/// As [`scan_value`], for numbers of any length.
+fn long_value(input: &[u8]) -> Option<(usize, f64)> {
     let sign = *input.first()?;
     let whole = usize::from(matches!(sign, b'+' | b'-'));
     let (mut at, mut digits) = read_digits(input, whole, 0);
@@ -171,6 +178,16 @@ pub fn timestamp(input: &[u8]) -> Option<(i64, usize)> {
         Some(read) => Some(read),
         None => any_timestamp(input),
     }
+}
+
+/// Reads a timestamp that ends a line: the same number as [`timestamp`], and the length with the newline.
+#[inline]
+pub fn timestamp_line(input: &[u8]) -> Option<(i64, usize)> {
+    if let Some(read) = short::timestamp_line(input) {
+        return Some(read);
+    }
+    let (read, len) = timestamp(input)?;
+    (input.get(len) == Some(&b'\n')).then_some((read, len + 1))
 }
 
 /// A timestamp of 9 to 15 digits without sign, up to the year 33658, if there are sixteen bytes to look at.
@@ -484,7 +501,7 @@ mod tests {
 
         #[test]
         fn a_scanned_value_is_the_parsed_one(
-            input in "[-+]?([0-9]{0,20}|[0-9]{0,3})[.]?[0-9]{0,18}(e[-+]?[0-9]{0,3})?[ \n\t]?[0-9 ]{0,9}"
+            input in "[-+]?([0-9]{0,20}|[0-9]{0,3})[.]?[0-9]{0,18}(e[-+]?[0-9]{0,3})?[ \n\t]?[0-9 ]{0,25}"
         ) {
             let input = input.as_bytes();
             let want = scan(input).map(|len| (len, parse(&input[..len]).unwrap().to_bits()));
@@ -507,6 +524,9 @@ mod tests {
         fn timestamps_are_those_of_std(input in "-?[0-9]{1,21}([ \nx][0-9a-z ]{0,9})?") {
             let text = input.split([' ', '\n', 'x']).next().expect("one at least");
             let want = text.parse::<i64>().ok().filter(|v| *v != i64::MIN);
+            let ends = input.as_bytes().get(text.len()) == Some(&b'\n');
+            let line = timestamp(input.as_bytes()).filter(|_| ends).map(|(got, len)| (got, len + 1));
+            prop_assert_eq!(timestamp_line(input.as_bytes()), line);
             match timestamp(input.as_bytes()) {
                 Some((got, len)) => prop_assert_eq!((Some(got), len), (want, text.len())),
                 None => prop_assert!(want.is_none() || text.trim_start_matches('-').len() > 19),

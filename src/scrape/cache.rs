@@ -22,6 +22,7 @@ use crate::expose::text::{write_label, write_series};
 use crate::model::labels::METRIC_NAME;
 use crate::model::metadata::{Metadata, MetricKind};
 use crate::parse::{self, Entry, Format, Sample, Step};
+use crate::store::buffers::Buffer;
 use crate::store::column::Recorder;
 use crate::store::snapshot::{Heading, Line};
 
@@ -174,7 +175,7 @@ impl Cache {
 
     /// Appends the labels of a series.
     #[inline]
-    pub(super) fn write_labels(&mut self, slot: u32, out: &mut Vec<u8>) {
+    pub(super) fn write_labels(&mut self, slot: u32, out: &mut Buffer<u8>) {
         let series = &self.slots.series[slot as usize];
         let start = &mut self.slots.starts[slot as usize];
         if series.born == self.round {
@@ -184,7 +185,7 @@ impl Cache {
             let start = *start as usize;
             out.extend_from_slice(&self.text[start..start + series.shared as usize]);
         }
-        out.extend_from_slice(self.endings.get(series.ending_out));
+        out.append_short(self.endings.get(series.ending_out));
     }
 
     /// Notes that a series has its place in the round.

@@ -10,7 +10,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::buffers::Buffers;
 use super::report::RoundError;
 use super::round::{End, Round};
 use super::rules::Rules;
@@ -18,6 +17,7 @@ use super::{Cache, Shared, now_ms, remember};
 use crate::model::metadata::Metadata;
 use crate::parse::Format;
 use crate::pool::Lost;
+use crate::store::buffers::Buffers;
 use crate::store::column::Recorded;
 use crate::store::page::BUILT_IN;
 use crate::store::window::OURS;

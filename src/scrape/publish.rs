@@ -9,6 +9,7 @@ use super::cache::Cache;
 use super::round::{Births, Run, Written};
 use crate::expose::Block;
 use crate::model::metadata::{Metadata, MetadataEntry, MetricKind};
+use crate::store::buffers::Buffer;
 use crate::store::column::Recorded;
 use crate::store::snapshot::{Family, Heading, Line, Lines, Snapshot};
 
@@ -18,7 +19,7 @@ pub(super) fn snapshot(
     written: Written,
     declared: &Metadata,
     metadata: &Arc<Metadata>,
-) -> (Snapshot, Bytes, Arc<Vec<Line>>) {
+) -> (Snapshot, Bytes, Arc<Buffer<Line>>) {
     let Written {
         at_ms,
         out,
@@ -85,7 +86,7 @@ fn record(cache: &mut Cache, at_ms: i64, whole: &Whole, births: Births) -> Optio
 /// The text of a round, and its lines.
 pub(super) struct Whole {
     pub(super) text: Bytes,
-    lines: Arc<Vec<Line>>,
+    lines: Arc<Buffer<Line>>,
 }
 
 impl Whole {
@@ -121,7 +122,10 @@ impl Whole {
             }
         }
         let len = lines.len();
-        (Block::new(text.into()), Lines::new(Arc::new(lines), 0..len))
+        (
+            Block::new(text.into()),
+            Lines::new(Arc::new(lines.into()), 0..len),
+        )
     }
 }
 

@@ -19,7 +19,6 @@ use memchr::{memchr, memrchr};
 
 pub(super) use self::births::Births;
 use self::miss::{name_in, too_long};
-use super::buffers::{Buffer, Buffers};
 use super::cache::{Cache, Fate};
 use super::floor::Floor;
 use super::publish;
@@ -27,6 +26,7 @@ use super::report::{Dropped, Report, RoundError};
 use super::rules::Rules;
 use crate::model::metadata::Metadata;
 use crate::parse::{Format, number};
+use crate::store::buffers::{Buffer, Buffers};
 use crate::store::snapshot::{Line, Snapshot};
 
 /// Samples further ahead of the clock are dropped, as a Prometheus that scrapes us would do (its `maxAheadTime`).
@@ -53,8 +53,8 @@ pub struct Round {
     /// The round's start, milliseconds since 1970.
     now_ms: i64,
     /// The text written so far, and where each line of it begins.
-    out: Buffer,
-    lines: Vec<Line>,
+    out: Buffer<u8>,
+    lines: Buffer<Line>,
     /// Series that came in this round, where a recorder is to know.
     births: Births,
     /// Runs of lines of one family, in the order written.
@@ -96,8 +96,8 @@ pub(super) struct Run {
 pub(super) struct Written {
     /// The round's start, milliseconds since 1970.
     pub(super) at_ms: i64,
-    pub(super) out: Buffer,
-    pub(super) lines: Vec<Line>,
+    pub(super) out: Buffer<u8>,
+    pub(super) lines: Buffer<Line>,
     pub(super) births: Births,
     pub(super) runs: Vec<Run>,
     pub(super) newest_ms: Option<i64>,
@@ -127,8 +127,8 @@ impl Round {
         let series = cache.order.len() + cache.order.len() / 64;
         let mut order = std::mem::take(&mut cache.spare);
         order.reserve(series);
-        let lines = Vec::with_capacity(series);
-        let out = buffers.take(cache.text.len() + cache.text.len() / 64);
+        let lines = buffers.lines.take(series);
+        let out = buffers.texts.take(cache.text.len() + cache.text.len() / 64);
         Self {
             cache,
             rules,
@@ -497,7 +497,7 @@ impl Round {
 
     fn write_ending(&mut self, ending: &Ending<'_>, timestamp_ms: i64) {
         match ending.finished {
-            Some(finished) if self.rules.honor_timestamps => self.out.extend_from_slice(finished),
+            Some(finished) if self.rules.honor_timestamps => self.out.append_short(finished),
             _ => {
                 self.out.push(b' ');
                 self.out.extend_from_slice(ending.value);
@@ -527,19 +527,15 @@ fn plain_ending(rest: &[u8]) -> Option<(Ending<'_>, usize)> {
     let stamp = behind
         .strip_prefix(b" ")
         .filter(|stamp| !stamp.starts_with(b"-"))?;
-    let (timestamp_ms, stamp_len) = number::timestamp(stamp)?;
-    let len = value_len + stamp_len + 3;
-    (stamp.get(stamp_len) == Some(&b'\n')).then(|| {
-        (
-            Ending {
-                value,
-                number: read,
-                timestamp_ms: Some(timestamp_ms),
-                finished: Some(&rest[..len]),
-            },
-            len,
-        )
-    })
+    let (timestamp_ms, stamp_len) = number::timestamp_line(stamp)?;
+    let len = value_len + stamp_len + 2;
+    let ending = Ending {
+        value,
+        number: read,
+        timestamp_ms: Some(timestamp_ms),
+        finished: Some(&rest[..len]),
+    };
+    Some((ending, len))
 }
 
 /// The front of some text, for an error message.

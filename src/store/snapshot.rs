@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::buffers::Buffer;
 use super::column::Recorded;
 use crate::expose::Block;
 use crate::model::metadata::MetricKind;
@@ -68,7 +69,7 @@ pub struct Line {
 /// A family's part of the round's table of lines.
 #[derive(Clone, Debug)]
 pub struct Lines {
-    all: Arc<Vec<Line>>,
+    all: Arc<Buffer<Line>>,
     range: Range<usize>,
     /// Where the block's text begins in the text that the offsets count from.
     base: u32,
@@ -76,7 +77,7 @@ pub struct Lines {
 
 impl Lines {
     /// The lines `range` of `all`, the first of which is the first of the block.
-    pub fn new(all: Arc<Vec<Line>>, range: Range<usize>) -> Self {
+    pub fn new(all: Arc<Buffer<Line>>, range: Range<usize>) -> Self {
         let base = all[range.clone()].first().map_or(0, |line| line.start);
         Self { all, range, base }
     }

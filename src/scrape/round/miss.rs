@@ -183,7 +183,7 @@ impl Round {
             .collect();
         let (old, lines) = (
             std::mem::take(&mut *self.out),
-            std::mem::take(&mut self.lines),
+            std::mem::take(&mut *self.lines),
         );
         self.runs.clear();
         self.births.clear();

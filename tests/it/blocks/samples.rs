@@ -8,9 +8,9 @@ use tributary::demo::{ClusterSpec, Generator, Shape};
 use tributary::model::metadata::Metadata;
 use tributary::parse::Format;
 use tributary::scrape::Cache;
-use tributary::scrape::buffers::Buffers;
 use tributary::scrape::round::{End, Round};
 use tributary::scrape::rules::Rules;
+use tributary::store::buffers::Buffers;
 use tributary::store::window::Window;
 
 pub(super) const START_MS: i64 = 1_767_225_600_000;
