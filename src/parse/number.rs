@@ -3,7 +3,7 @@
 //! fails a whole scrape.
 //!
 //! Two kinds of functions: [`scan_value`] and [`timestamp_line`] are called for every line of every round, so they look
-//! at eight or sixteen bytes at once ([`short`]); [`parse`] and [`write_float`] know all the rules.
+//! at eight or sixteen bytes at once (`short.rs`); [`parse`] and [`write_float`] know all the rules.
 
 mod short;
 
