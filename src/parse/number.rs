@@ -2,8 +2,9 @@
 //! Go's `strconv`, because that is what every scraped and every scraping Prometheus uses: a number that Go refuses
 //! fails a whole scrape.
 //!
-//! Two kinds of functions: [`scan_value`] and [`timestamp_line`] are called for every line of every round, so they look
-//! at eight or sixteen bytes at once (`short.rs`); [`parse`] and [`write_float`] know all the rules.
+//! Two kinds of functions: [`scan_value`] and [`timestamp_line`] are called for every line of every round, [`scan`] and
+//! [`timestamp`] for every line that is new, so they look at eight or sixteen bytes at once (the first two in `short.rs`);
+//! [`parse`] and [`write_float`] know all the rules.
 
 mod short;
 

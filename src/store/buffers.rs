@@ -130,6 +130,7 @@ impl AsRef<[u8]> for Buffer<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::snapshot::Lines;
     use super::*;
 
     #[test]
@@ -146,6 +147,26 @@ mod tests {
         assert_eq!(&slice[..], b"ex");
         drop(slice);
         assert_eq!(buffers.texts.take(1000).as_ptr(), address);
+        drop(other);
+    }
+
+    #[test]
+    fn a_table_of_lines_comes_back_too() {
+        let buffers = Buffers::default();
+        let mut lines = buffers.lines.take(10);
+        lines.push(Line {
+            start: 0,
+            slot: 0,
+            born: 1,
+        });
+        let (address, lines) = (lines.as_ptr(), Arc::new(lines));
+        let family = Lines::new(lines.clone(), 0..1);
+        drop(lines);
+        let other = buffers.lines.take(10);
+        assert_ne!(other.as_ptr(), address);
+        drop(family);
+        let again = buffers.lines.take(10);
+        assert_eq!((again.as_ptr(), again.len()), (address, 0));
         drop(other);
     }
 
